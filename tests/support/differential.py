@@ -1,0 +1,191 @@
+"""The same program against two servers, reply by reply.
+
+Replies are compared as bytes unless a step names another way to agree (`AGREEMENTS`): time, ids and random
+order can not be equal. After the program the two keyspaces are compared too, since a command may answer well
+and store badly. What differs is shown as the shortest prefix that shows it, with both replies.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from support.programs import Step
+from support.servers import Server
+from support.wire import (
+    Array,
+    Bulk,
+    ClosedError,
+    Err,
+    Int,
+    Map,
+    NoReplyError,
+    Null,
+    Reply,
+    Set,
+    Simple,
+    Wire,
+    encode,
+    parse,
+)
+
+SILENCE = b"(no reply was due)"
+CLOSED = b"(closed)"
+
+
+def _about(ours: Reply, theirs: Reply) -> bool:
+    """Integers within 2 %, or 2; anything else equal. For what is left of a TTL."""
+    if isinstance(ours, Int) and isinstance(theirs, Int) and (ours.value > 0) == (theirs.value > 0):
+        return abs(ours.value - theirs.value) <= max(2, abs(theirs.value) * 0.02)
+    return ours == theirs
+
+
+def _flat(reply: Reply) -> list[str]:
+    """The leaves, sorted: for arrays whose order is the server's own business."""
+    match reply:
+        case Array(items) | Set(items):
+            return sorted(leaf for item in items for leaf in _flat(item))
+        case Map(pairs):
+            return sorted(leaf for pair in pairs for item in pair for leaf in _flat(item))
+        case _:
+            return [repr(reply)]
+
+
+def _unordered(ours: Reply, theirs: Reply) -> bool:
+    return type(ours) is type(theirs) and _flat(ours) == _flat(theirs)
+
+
+def _kind(ours: Reply, theirs: Reply) -> bool:
+    """The same RESP type, and both or neither empty or an error."""
+    if isinstance(ours, Err) or isinstance(theirs, Err):
+        return ours == theirs
+    return type(ours) is type(theirs)
+
+
+def _code(ours: Reply, theirs: Reply) -> bool:
+    """Errors agree in their first word; other replies are equal."""
+    if isinstance(ours, Err) and isinstance(theirs, Err):
+        return ours.text.split(b" ")[0] == theirs.text.split(b" ")[0]
+    return ours == theirs
+
+
+def _dump(ours: Reply, theirs: Reply) -> bool:
+    """DUMP payloads without their last ten bytes: version and checksum."""
+    if isinstance(ours, Bulk) and isinstance(theirs, Bulk):
+        return ours.data[:-10] == theirs.data[:-10]
+    return ours == theirs
+
+
+def _shape(ours: Reply, theirs: Reply) -> bool:
+    """The same nesting of the same types; an array's length counts, the leaves' values do not."""
+    if isinstance(ours, Array) and isinstance(theirs, Array):
+        pairs = zip(ours.items, theirs.items, strict=False)
+        return len(ours.items) == len(theirs.items) and all(_shape(one, other) for one, other in pairs)
+    return type(ours) is type(theirs)
+
+
+AGREEMENTS: Mapping[str, Callable[[Reply, Reply], bool]] = {
+    "about": _about,
+    "unordered": _unordered,
+    "kind": _kind,
+    "code": _code,
+    "dump": _dump,
+    "shape": _shape,
+}
+
+
+def agree(step: Step, ours: bytes, theirs: bytes) -> bool:
+    """Whether two raw replies to a step are the same, as the step understands it."""
+    if ours == theirs:
+        return True
+    if step.agreement in ("exact", "silent") or SILENCE in (ours, theirs) or CLOSED in (ours, theirs):
+        return False
+    return AGREEMENTS[step.agreement](parse(ours), parse(theirs))
+
+
+def _read(wire: Wire, step: Step) -> bytes:
+    if step.agreement == "silent":
+        return SILENCE
+    try:
+        return wire.read_raw_reply()
+    except ClosedError:
+        return CLOSED
+    except NoReplyError as error:
+        raise AssertionError(f"no reply to {step}: {error}") from None
+
+
+def run(server: Server, steps: Sequence[Step], *, protocol: int = 2, pipelined: bool = False) -> list[bytes]:
+    """The raw replies of one server to a program, on connections of its own, from an empty keyspace."""
+    wires: dict[str, Wire] = {}
+    with server.wire() as reset:
+        assert reset.command("FLUSHALL") == Simple(b"OK")
+        try:
+            for step in steps:
+                if step.connection not in wires:
+                    wires[step.connection] = server.wire(protocol=protocol)
+            if pipelined:
+                return _run_pipelined(wires["a"], steps)
+            return [_exchange(wires[step.connection], step) for step in steps]
+        finally:
+            server.close_wires()
+
+
+def _run_pipelined(wire: Wire, steps: Sequence[Step]) -> list[bytes]:
+    wire.send_raw(b"".join(encode(*step.args) for step in steps))
+    return [_read(wire, step) for step in steps]
+
+
+def _exchange(wire: Wire, step: Step) -> bytes:
+    try:
+        wire.send(*step.args)
+    except (BrokenPipeError, ConnectionResetError):
+        return CLOSED
+    return _read(wire, step)
+
+
+def keyspace(server: Server, databases: Sequence[int] = (0, 1)) -> dict[tuple[int, bytes], str]:
+    """Every key with its type, its value when it is a string, and roughly its TTL."""
+    found: dict[tuple[int, bytes], str] = {}
+    with server.wire() as wire:
+        for database in databases:
+            wire.command("SELECT", database)
+            keys = wire.command("KEYS", "*")
+            assert isinstance(keys, Array)
+            for key in sorted(item.data for item in keys.items if isinstance(item, Bulk)):
+                kind, ttl = wire.command("TYPE", key), wire.command("TTL", key)
+                value = wire.command("GET", key) if kind == Simple(b"string") else Null(b"$")
+                volatile = isinstance(ttl, Int) and ttl.value >= 0
+                found[database, key] = f"{kind} {value} {'volatile' if volatile else 'persistent'}"
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Our server and the real one, side by side."""
+
+    ours: Server
+    theirs: Server
+
+    def same(self, steps: Sequence[Step], *, protocol: int = 2, pipelined: bool = False) -> None:
+        """Fail with the first differing command and both replies, or with the first differing key."""
+        our_replies = run(self.ours, steps, protocol=protocol, pipelined=pipelined)
+        their_replies = run(self.theirs, steps, protocol=protocol, pipelined=pipelined)
+        for at, (step, ours, theirs) in enumerate(zip(steps, our_replies, their_replies, strict=True)):
+            if not agree(step, ours, theirs):
+                before = "\n    ".join(str(earlier) for earlier in steps[:at])
+                how = f"RESP{protocol}{', pipelined' if pipelined else ''}"
+                raise AssertionError(
+                    f"replies differ ({how}):\n    {before}\n  > {step}\n"
+                    f"    {self.ours.name}: {_show(ours)}\n    {self.theirs.name}: {_show(theirs)}"
+                )
+        our_keys, their_keys = keyspace(self.ours), keyspace(self.theirs)
+        text = "\n    ".join(map(str, steps))
+        assert our_keys == their_keys, f"the keyspaces differ after\n    {text}"
+
+    def knows(self, *commands: str) -> bool:
+        """Whether our server has these commands already (a test of wrong types needs lists to exist)."""
+        with self.ours.wire() as wire:
+            reply = wire.command("COMMAND", "INFO", *commands)
+        return isinstance(reply, Array) and all(isinstance(item, Array) for item in reply.items)
+
+
+def _show(raw: bytes) -> str:
+    return repr(raw) if len(raw) <= 400 else f"{raw[:400]!r}... ({len(raw)} bytes)"

@@ -1,0 +1,252 @@
+"""Servers started as processes, for tests and benchmarks: ours, and the real redis-server beside it.
+
+A server gets a directory of its own, a free port on loopback, and a log file; waiting is always polling
+with a deadline. `RLITE_TEST_STAND_IN=redis` starts redis-server wherever ours is asked for, which is how
+the programs of the interop tests are themselves checked.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from support.wire import Wire
+
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+READY = "Ready to accept connections"
+
+# Which of Debian's packages brings which programs.
+PACKAGES: Mapping[str, tuple[str, ...]] = {
+    "redis-server": ("redis-server",),
+    "redis-sentinel": ("redis-sentinel",),
+    "redis-tools": ("redis-cli", "redis-benchmark"),
+    "nutcracker": ("nutcracker",),
+}
+
+
+class StartError(Exception):
+    """A server did not come up; carries its exit code, if it ended, and its log."""
+
+    def __init__(self, argv: list[str], exit_code: int | None, log: str) -> None:
+        super().__init__(f"{' '.join(argv)} did not start (exit code {exit_code}):\n{log}")
+        self.exit_code = exit_code
+        self.log = log
+
+
+def wait_for(condition: Callable[[], bool], what: str, *, seconds: float = 10.0) -> None:
+    """Poll until `condition` holds; fail naming `what` when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.002)
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def missing_programs(package: str) -> list[str]:
+    """The programs of a Debian package that are not on this machine."""
+    return [program for program in PACKAGES[package] if shutil.which(program) is None]
+
+
+@dataclass(slots=True)
+class Server:
+    """A running server process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    directory: Path
+    argv: list[str]
+    port: int = 0
+    unix_socket: Path | None = None
+    _wires: list[Wire] = field(default_factory=list)
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.port)
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "server.log"
+
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def wire(self, *, protocol: int = 2, unix: bool = False, timeout: float = 10.0) -> Wire:
+        """A new raw connection, closed at the latest when the server is stopped."""
+        if unix:
+            assert self.unix_socket is not None, "started without a Unix socket"
+        wire = Wire(str(self.unix_socket) if unix else self.address, timeout=timeout)
+        self._wires.append(wire)
+        if protocol != 2:
+            wire.command("HELLO", protocol)
+        return wire
+
+    def close_wires(self) -> None:
+        while self._wires:
+            self._wires.pop().close()
+
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def wait_ended(self, seconds: float = STOP_SECONDS) -> int:
+        """Its exit code, once it has ended by itself."""
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"{self.name} still runs after {seconds} s:\n{self.log()}") from None
+
+    def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, and return its exit code."""
+        self.close_wires()
+        if self.is_running():
+            self.process.send_signal(sig)
+        try:
+            return self.wait_ended()
+        finally:
+            self.kill9()
+
+    def kill9(self) -> None:
+        """End it without asking."""
+        self.close_wires()
+        if self.is_running():
+            self.process.kill()
+        self.process.wait()
+
+    def rss(self) -> int:
+        """Resident memory in bytes."""
+        pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far, all threads."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _launch(
+    name: str, argv: list[str], directory: Path, environment: Mapping[str, str] | None = None
+) -> Server:
+    with (directory / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            argv,
+            cwd=directory,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **(environment or {})},
+        )
+    return Server(name, process, directory, argv)
+
+
+def _wait_ready(server: Server) -> None:
+    try:
+        wait_for(lambda: not server.is_running() or READY in server.log(), READY, seconds=START_SECONDS)
+    except AssertionError:
+        server.kill9()
+        raise StartError(server.argv, None, server.log()) from None
+    if not server.is_running():
+        raise StartError(server.argv, server.process.returncode, server.log())
+
+
+def _directive_arguments(directives: Mapping[str, str]) -> list[str]:
+    arguments: list[str] = []
+    for name, value in directives.items():
+        arguments += [f"--{name}", *value.split(" ")] if name in ("save", "bind") else [f"--{name}", value]
+    return arguments
+
+
+def _peer_program(name: str) -> str:
+    program = shutil.which(name)
+    assert program is not None, f"{name} is not on this machine"
+    return program
+
+
+def start_redis(
+    directory: Path, directives: Mapping[str, str] | None = None, *, unix: bool = False, name: str = "redis"
+) -> Server:
+    """The real redis-server, without persistence, on a port that was free a moment ago."""
+    socket_path = directory / "s" if unix else None
+    for attempt in range(5):
+        port = free_port()
+        settings = {"port": str(port), "save": "", "appendonly": "no", "dir": str(directory)}
+        if socket_path is not None:
+            settings["unixsocket"] = str(socket_path)
+        argv = [_peer_program("redis-server"), *_directive_arguments({**settings, **(directives or {})})]
+        server = _launch(name, argv, directory)
+        try:
+            _wait_ready(server)
+        except StartError as error:
+            # Somebody else may have taken the port between the probe and the start.
+            if "Address already in use" in error.log and attempt < 4:
+                continue
+            raise
+        server.port, server.unix_socket = port, socket_path
+        return server
+    raise AssertionError("unreachable")
+
+
+def rlite_program() -> list[str]:
+    """How to run the `rlite` that belongs to this interpreter."""
+    script = Path(sys.executable).parent / "rlite"
+    return [str(script)] if script.exists() else [_peer_program("rlite")]
+
+
+def start_rlite(
+    directory: Path,
+    directives: Mapping[str, str] | None = None,
+    *,
+    unix: bool = False,
+    arguments: tuple[str, ...] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Server:
+    """Our server as a process, on a port of its own choice. `arguments` go before the directives."""
+    if os.environ.get("RLITE_TEST_STAND_IN") == "redis":
+        return start_redis(directory, directives, unix=unix, name="redis standing in for rlite")
+    port_file = directory / "port"
+    port_file.unlink(missing_ok=True)
+    socket_path = directory / "s" if unix else None
+    settings = {"port": "0", "dir": str(directory)}
+    if socket_path is not None:
+        settings["unixsocket"] = str(socket_path)
+    options = _directive_arguments({**settings, **(directives or {})})
+    argv = [*rlite_program(), "serve", *arguments, "--port-file", str(port_file), *options]
+    server = _launch("rlite", argv, directory, environment)
+    _wait_ready(server)
+    server.port, server.unix_socket = int(port_file.read_text()), socket_path
+    return server
+
+
+@contextmanager
+def running(
+    start: Callable[..., Server], directives: Mapping[str, str] | None = None, *, unix: bool = False
+) -> Iterator[Server]:
+    """A server in a temporary directory for the length of a `with` block."""
+    # Short on purpose: the path of a Unix socket may have only about 100 bytes.
+    with tempfile.TemporaryDirectory(prefix="rl-") as directory:
+        server = start(Path(directory), directives, unix=unix)
+        try:
+            yield server
+        finally:
+            if server.is_running():
+                server.stop()
