@@ -8,6 +8,8 @@ must agree, see differential.py; the default is byte for byte). Lines that begin
 import re
 from dataclasses import dataclass
 
+import pytest
+
 _TOKEN = re.compile(rb"""\s*(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|(\S+))""", re.DOTALL)
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _NAMED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"a": b"\a", b"b": b"\b"}
@@ -78,3 +80,21 @@ def programs(text: str) -> dict[str, tuple[Step, ...]]:
         found[name.strip()] = program(body)
     assert found, "no program in this text"
     return found
+
+
+MODES = {
+    "resp2": {"protocol": 2, "pipelined": False},
+    "resp3": {"protocol": 3, "pipelined": False},
+    "pipelined": {"protocol": 2, "pipelined": True},
+}
+
+
+def each_program(text: str) -> pytest.MarkDecorator:
+    """Parametrize `steps` and `mode` over the programs of a text: RESP2, RESP3, and all in one packet."""
+    cases = [
+        pytest.param(steps, options, id=f"{name}-{mode}")
+        for name, steps in programs(text).items()
+        for mode, options in MODES.items()
+        if mode != "pipelined" or {step.connection for step in steps} == {"a"}
+    ]
+    return pytest.mark.parametrize(("steps", "mode"), cases)

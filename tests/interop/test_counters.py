@@ -1,0 +1,152 @@
+"""INCR and its kin answer as on the real redis-server, up to the edges of 64 bits and of long double."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from support.differential import Pair
+from support.programs import Step, each_program
+
+
+@each_program(r"""
+== counters count to the edges of 64 bits
+INCR k
+INCRBY k 10
+DECR k
+DECRBY k 20
+GET k
+SET k 9223372036854775806
+INCR k
+INCR k
+INCRBY k 1
+DECRBY k -1
+GET k
+SET k -9223372036854775807
+DECR k
+DECR k
+INCRBY k -1
+GET k
+DECRBY k -9223372036854775808
+INCRBY k 9223372036854775807
+INCRBY k 9223372036854775808
+INCRBY k -9223372036854775808
+SET z 0
+DECRBY z -9223372036854775808
+DECRBY z 9223372036854775807
+INCRBY z -9223372036854775808
+
+== counters refuse what is no integer
+SET k abc
+INCR k
+DECR k
+SET k ""
+INCR k
+SET k " 1"
+INCR k
+SET k "1 "
+INCR k
+SET k 01
+INCR k
+SET k +1
+INCR k
+SET k -0
+INCR k
+SET k 1.0
+INCR k
+SET k 1e3
+INCR k
+SET k 9223372036854775808
+INCR k
+SET k 123456789012345678901234567890
+INCR k
+SET k "1\x00"
+INCR k
+SET k 10
+INCRBY k abc
+INCRBY k 1.5
+INCRBY k ""
+INCRBY k 01
+INCRBY k -0
+INCRBY k " 1"
+DECRBY k abc
+INCR
+INCR a b
+INCRBY k
+INCRBY k 1 2
+DECR
+DECRBY k
+GET k
+
+== counters keep the TTL
+SET k 1 EX 100
+INCR k
+@about TTL k
+APPEND k 0
+@about TTL k
+SETRANGE k 0 9
+@about TTL k
+INCRBYFLOAT k 0.5
+@about TTL k
+GET k
+
+== INCRBYFLOAT writes numbers as redis writes them
+INCRBYFLOAT k 1
+INCRBYFLOAT k 0.1
+INCRBYFLOAT k 0.2
+INCRBYFLOAT k -1.3
+GET k
+SET k 10.50
+INCRBYFLOAT k 0.1
+INCRBYFLOAT k -5
+SET k 5.0e3
+INCRBYFLOAT k 2.0e2
+SET k 3.0
+INCRBYFLOAT k 1.000000000000000005
+SET k 0.1
+INCRBYFLOAT k 0.00000000000000001
+SET k 1e17
+INCRBYFLOAT k 1
+INCRBYFLOAT k 0.25
+SET k 9007199254740993
+INCRBYFLOAT k 1
+SET k 123456789.123456789
+INCRBYFLOAT k 0.000000001
+SET k 1
+INCRBYFLOAT k 1e20
+SET k -0
+INCRBYFLOAT k 0
+SET k 0
+INCRBYFLOAT k -0.0
+SET k 1
+INCRBYFLOAT k -1
+INCRBYFLOAT k 0x10
+INCRBYFLOAT k .5
+INCRBYFLOAT k 5.
+INCRBYFLOAT k 1e-5
+INCRBYFLOAT k 1e-18
+
+== INCRBYFLOAT refuses what is no number
+SET k abc
+INCRBYFLOAT k 1
+SET k 1
+INCRBYFLOAT k abc
+INCRBYFLOAT k ""
+INCRBYFLOAT k " 1"
+INCRBYFLOAT k "1 "
+INCRBYFLOAT k 1x
+INCRBYFLOAT k nan
+INCRBYFLOAT k inf
+INCRBYFLOAT k +inf
+INCRBYFLOAT k -inf
+INCRBYFLOAT k 1e5000
+INCRBYFLOAT k
+INCRBYFLOAT k 1 2
+GET k
+SET s " 1"
+INCRBYFLOAT s 1
+SET s "1 "
+INCRBYFLOAT s 1
+SET s ""
+INCRBYFLOAT s 1
+""")
+def test_counters(pair: Pair, steps: Sequence[Step], mode: dict[str, Any]) -> None:
+    pair.same(steps, **mode)

@@ -1,0 +1,400 @@
+"""String commands answer as the real redis-server does, byte for byte."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from support.differential import Pair
+from support.programs import Step, each_program
+
+
+@each_program(r"""
+== SET and GET keep any bytes
+SET k v
+GET k
+SET "" ""
+GET ""
+SET "\x00\xff" "\r\n\x00"
+GET "\x00\xff"
+GET missing
+set K lower-case-name
+GeT K
+
+== SET takes its options in any order and case
+SET k v NX
+SET k w NX
+SET k w XX
+SET new w XX
+GET k
+SET k x xx get
+SET k y GET XX KEEPTTL
+SET n y nx Get
+SET n z NX GET
+GET n
+SET e v EX 100
+@about TTL e
+SET e w KEEPTTL
+@about TTL e
+SET e x
+TTL e
+SET e v px 100000
+@about PTTL e
+SET e v EXAT 4000000000
+EXPIRETIME e
+SET e v PXAT 4000000000123 GET
+PEXPIRETIME e
+SET e v XX EX 100 GET
+SET e v EX 100 XX
+
+== SET GET of a missing key is a null
+SET k v GET
+SET k w GET
+SET o v XX GET
+EXISTS o
+
+== SET with a deadline in the past leaves nothing
+SET k v EXAT 1
+GET k
+EXISTS k
+SET k v PXAT 1
+DBSIZE
+
+== SET refuses what makes no sense
+SET
+SET k
+SET k v NX XX
+SET k v XX NX
+SET k v EX
+SET k v EX abc
+SET k v EX 0
+SET k v EX -1
+SET k v PX 0
+SET k v EXAT 0
+SET k v PXAT -5
+SET k v EX 1.5
+SET k v EX " 10"
+SET k v EX 10 PX 10
+SET k v EX 10 KEEPTTL
+SET k v KEEPTTL EX 10
+SET k v EX 10 EX 20
+SET k v EXAT 4000000000 PX 1
+SET k v NOSUCH
+SET k v NX extra
+SET k v ""
+SET k v EX 9223372036854775807
+SET k v EX 9223372036854775
+SET k v PX 9223372036854775807
+SET k v EXAT 9223372036854775807
+SET k v PXAT 9223372036854775808
+SET k v EX 99999999999999999999
+EXISTS k
+
+== SETNX, SETEX, PSETEX, GETSET
+SETNX k v
+SETNX k w
+GET k
+SETEX k 100 x
+@about TTL k
+PSETEX k 100000 y
+@about PTTL k
+GETSET k z
+TTL k
+GETSET new 1
+SETEX k 0 v
+SETEX k -1 v
+SETEX k abc v
+SETEX k 9223372036854775807 v
+PSETEX k 0 v
+PSETEX k -9223372036854775808 v
+PSETEX k 9223372036854775807 v
+PSETEX k 1.0 v
+GET k
+SETNX k
+SETNX k v w
+SETEX k 1
+SETEX k 1 v w
+PSETEX k 1
+GETSET k
+GETSET k v w
+
+== GETDEL and GETEX
+SET k v
+GETEX k
+TTL k
+GETEX k EX 100
+@about TTL k
+GETEX k PX 100000
+@about PTTL k
+GETEX k EXAT 4000000000
+EXPIRETIME k
+GETEX k PXAT 4000000000500
+PEXPIRETIME k
+GETEX k PERSIST
+TTL k
+GETEX k persist
+GETEX k EXAT 1
+EXISTS k
+SET k v
+GETDEL k
+GETDEL k
+GETEX k
+GETEX k EX 100
+GETDEL
+GETDEL a b
+GETEX
+
+== GETEX refuses bad options
+SET k v
+GETEX k EX
+GETEX k EX 0
+GETEX k EX -1
+GETEX k PX abc
+GETEX k EX 9223372036854775807
+GETEX k EX 10 PX 10
+GETEX k EX 10 PERSIST
+GETEX k PERSIST EX 10
+GETEX k PERSIST PERSIST
+GETEX k KEEPTTL
+GETEX k NX
+GETEX k GET
+GETEX k nosuch
+GETEX missing EX 0
+GETEX missing nosuch
+TTL k
+
+== MGET, MSET and MSETNX
+MSET a 1 b 2 a 3
+MGET a b c a
+MSETNX c 1 d 2
+MSETNX d 1 e 2
+MSETNX f 1 f 2
+GET f
+EXISTS e
+MSET a
+MSET a 1 b
+MSET
+MSETNX a
+MSETNX x 1 y
+MSETNX
+MGET
+MSET "" "" "\x00" "\x00"
+MGET "" "\x00"
+
+== MSET drops TTLs and MSETNX keeps what is there
+SET a 1 EX 100
+MSET a 2
+TTL a
+SET a 1 EX 100
+MSETNX a 2 b 3
+@about TTL a
+
+== APPEND and STRLEN
+APPEND k abc
+APPEND k ""
+APPEND k "\x00d"
+GET k
+STRLEN k
+STRLEN missing
+APPEND new ""
+EXISTS new
+TYPE new
+SET n 12
+APPEND n 3
+INCR n
+STRLEN n
+APPEND k
+APPEND k a b
+STRLEN
+STRLEN a b
+
+== GETRANGE and SUBSTR count from both ends
+SET k "Hello World"
+GETRANGE k 0 4
+GETRANGE k 0 -1
+GETRANGE k -5 -1
+GETRANGE k -100 2
+GETRANGE k 5 100
+GETRANGE k 20 30
+GETRANGE k 3 1
+GETRANGE k -1 -3
+GETRANGE k -20 -15
+GETRANGE k 0 -100
+GETRANGE k 0 0
+GETRANGE k 10 10
+GETRANGE k 11 11
+SUBSTR k 0 4
+SUBSTR k -5 -1
+GETRANGE missing 0 -1
+SET n 12345
+GETRANGE n 1 2
+SET e ""
+GETRANGE e 0 0
+GETRANGE e 0 -1
+GETRANGE k -9223372036854775808 9223372036854775807
+GETRANGE k 9223372036854775807 9223372036854775807
+GETRANGE k abc 1
+GETRANGE k 1 abc
+GETRANGE k 1.0 2
+GETRANGE k 9223372036854775808 1
+GETRANGE k 1
+GETRANGE k 1 2 3
+SUBSTR k
+GETRANGE missing a b
+
+== SETRANGE pads with zeros and refuses the impossible
+SETRANGE k 0 abc
+SETRANGE k 5 x
+GET k
+SETRANGE k 1 ZZ
+GET k
+SETRANGE new 0 ""
+EXISTS new
+SETRANGE new 10 ""
+EXISTS new
+SETRANGE k 100 ""
+STRLEN k
+SETRANGE k -1 x
+SETRANGE new -1 ""
+SETRANGE k abc x
+SETRANGE k 536870912 x
+SETRANGE k 536870911 xy
+SETRANGE new 536870912 ""
+SETRANGE k 9223372036854775807 x
+SETRANGE k 9223372036854775807 xx
+SETRANGE k 9223372036854775808 x
+SETRANGE k 1
+SETRANGE k 1 a b
+SET n 100
+SETRANGE n 1 5
+INCR n
+
+== LCS finds the longest common subsequence
+MSET a ohmytext b mynewtext
+LCS a b
+LCS a b LEN
+LCS a b IDX
+LCS a b IDX MINMATCHLEN 4
+LCS a b IDX MINMATCHLEN 4 WITHMATCHLEN
+LCS a b IDX WITHMATCHLEN
+LCS a b withmatchlen minmatchlen 2 idx
+LCS a b MINMATCHLEN 4
+LCS a missing
+LCS missing missing2 LEN
+LCS missing a IDX
+LCS a a IDX
+LCS a b IDX LEN
+LCS a b LEN IDX
+LCS a b NOSUCH
+LCS a b MINMATCHLEN
+LCS a b IDX MINMATCHLEN abc
+LCS a b IDX MINMATCHLEN -5
+LCS a b IDX MINMATCHLEN 100
+LCS a
+LCS
+MSET x abcdefabc y abc
+LCS x y
+LCS x y IDX WITHMATCHLEN
+MSET x "\x00\x01" y "\x01\x00"
+LCS x y
+LCS x y IDX
+
+== values as long as the encodings' limits
+SET k 12345678901234567890123456789012345678901234
+OBJECT ENCODING k
+SET k 123456789012345678901234567890123456789012345
+OBJECT ENCODING k
+SET k 9223372036854775807
+OBJECT ENCODING k
+SET k 9223372036854775808
+OBJECT ENCODING k
+SET k -9223372036854775808
+OBJECT ENCODING k
+SET k 00
+OBJECT ENCODING k
+SET k 1
+APPEND k 2
+OBJECT ENCODING k
+SET k abc
+APPEND k d
+OBJECT ENCODING k
+SET k abc
+SETRANGE k 0 x
+OBJECT ENCODING k
+SET k 5
+INCR k
+OBJECT ENCODING k
+INCRBYFLOAT k 0.5
+OBJECT ENCODING k
+INCRBYFLOAT k 0.5
+OBJECT ENCODING k
+GETSET k 10
+OBJECT ENCODING k
+SETEX k 100 10
+OBJECT ENCODING k
+SETNX n 10
+OBJECT ENCODING n
+MSET m 10 o ab
+OBJECT ENCODING m
+OBJECT ENCODING o
+SETBIT b 1 1
+OBJECT ENCODING b
+SET b 7
+SETBIT b 1 1
+OBJECT ENCODING b
+""")
+def test_strings(pair: Pair, steps: Sequence[Step], mode: dict[str, Any]) -> None:
+    pair.same(steps, **mode)
+
+
+@each_program(r"""
+== string commands refuse a list
+RPUSH l a b
+GET l
+SET l v GET
+GETSET l v
+GETDEL l
+GETEX l
+GETEX l EX 10
+APPEND l x
+STRLEN l
+INCR l
+DECR l
+INCRBY l 1
+DECRBY l 1
+INCRBYFLOAT l 1
+GETRANGE l 0 1
+SUBSTR l 0 1
+SETRANGE l 0 x
+SETRANGE l 0 ""
+LCS l l
+LCS l missing
+SETBIT l 0 1
+GETBIT l 0
+BITCOUNT l
+BITPOS l 1
+BITOP AND d l
+BITFIELD l GET u8 0
+BITFIELD_RO l GET u8 0
+MGET l
+SETNX l v
+MSETNX l v
+TYPE l
+LLEN l
+SET l v
+GET l
+
+== SET of any kind replaces a list
+RPUSH l a b
+SETEX l 100 v
+GET l
+DEL l
+RPUSH l a b
+MSET l v
+GET l
+DEL l
+RPUSH l a b
+BITOP NOT l missing
+EXISTS l
+""")
+def test_strings_and_lists(pair: Pair, steps: Sequence[Step], mode: dict[str, Any]) -> None:
+    pair.needs("RPUSH", "LLEN")
+    pair.same(steps, **mode)
