@@ -53,7 +53,8 @@ INFO_FIELDS = {
     "used_memory_overhead used_memory_dataset maxmemory maxmemory_human maxmemory_policy "
     "mem_fragmentation_ratio mem_allocator total_system_memory",
     "stats": "total_connections_received total_commands_processed instantaneous_ops_per_sec "
-    "total_net_input_bytes total_net_output_bytes rejected_connections expired_keys evicted_keys keyspace_hits keyspace_misses "
+    "total_net_input_bytes total_net_output_bytes rejected_connections expired_keys evicted_keys "
+    "keyspace_hits keyspace_misses "
     "total_error_replies latest_fork_usec pubsub_channels pubsub_patterns",
     "persistence": "loading rdb_changes_since_last_save rdb_bgsave_in_progress aof_enabled",
     "replication": "role connected_slaves master_replid master_repl_offset second_repl_offset",
