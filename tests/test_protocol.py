@@ -1,8 +1,8 @@
 """Hostile and broken input: what is answered, and whether the connection lives on.
 
 Each row runs against ours and, where 7.0 behaves alike, against the real redis-server, which keeps the table
-honest. `closed`: the reply, then the end. `open`: the reply, and the next command is answered. `waits`: nothing is
-answered, since the command is not whole yet; when the client gives up, the server closes without a word.
+honest. `closed`: the reply, then the end. `open`: the reply, and the next command is answered. `waits`: no
+answer, since the command is not whole yet; when the client gives up, the server closes without a word.
 """
 
 import contextlib
@@ -75,10 +75,10 @@ HOSTILE: dict[str, tuple[bytes, bytes, Then]] = {
     "fewer arguments than announced": (b"*3\r\n$4\r\nECHO\r\n$2\r\nhi\r\n", b"", Then.WAITS),
     "half an inline command": (b"PIN", b"", Then.WAITS),
     "a nested array": (b"*1\r\n*1\r\n$4\r\nPING\r\n", _refusal("expected '$', got '*'"), Then.CLOSED),
-    "more arguments than announced": (PING + b"$2\r\nhi\r\n", b"+PONG\r\n-ERR unknown command '$2'", Then.OPEN),
+    "more arguments than announced": (PING + b"$2\r\nhi\r\n", b"+PONG\r\n-ERR unknown command", Then.OPEN),
     "inline": (b"PING\r\n", b"+PONG\r\n", Then.OPEN),
     "inline that ends in LF": (b"PING\n", b"+PONG\r\n", Then.OPEN),
-    "inline with quotes": (b"ECHO \"a\\x41\\n\" \r\nECHO 'b c'\r\n", b"$3\r\naA\n\r\n$3\r\nb c\r\n", Then.OPEN),
+    "inline with quotes": (b"ECHO \"\\x41\\n\" \r\nECHO 'b c'\r\n", b"$2\r\nA\n\r\n$3\r\nb c\r\n", Then.OPEN),
     "an empty line": (b"\r\n\n\r\nPING\r\n", b"+PONG\r\n", Then.OPEN),
     "a line of blanks": (b"   \r\nPING\r\n", b"+PONG\r\n", Then.OPEN),
     "an open double quote": (b'ECHO "abc\r\n', QUOTES, Then.CLOSED),
