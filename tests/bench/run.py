@@ -1,7 +1,7 @@
 """The benchmarks, by one command: `python tests/bench/run.py [NAME ...] [--json FILE]`.
 
 Starts our server and the machine's redis-server on loopback, measures them in turn, and prints tables of
-medians; `--json` keeps every run. `--ours redis` measures redis-server against itself: the noise of the machine.
+medians; `--json` keeps every run. `--ours redis` measures redis-server against itself: the machine's noise.
 """
 
 import argparse

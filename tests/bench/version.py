@@ -15,7 +15,7 @@ def measure(_: Options) -> Result:
     argv = [*rlite_program(), "--version"]
     subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
     taken: list[float] = []
-    for _ in range(TIMES):
+    for _turn in range(TIMES):
         started = time.perf_counter()
         subprocess.run(argv, check=True, stdout=subprocess.DEVNULL)
         taken.append((time.perf_counter() - started) * 1000)

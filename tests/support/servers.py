@@ -233,6 +233,8 @@ def start_rlite(
     argv = [*rlite_program(), "serve", *arguments, "--port-file", str(port_file), *options]
     server = _launch("rlite", argv, directory, environment)
     _wait_ready(server)
+    # The log line and the file come at the same moment, in no promised order.
+    wait_for(lambda: port_file.exists() and port_file.read_text().strip() != "", "the port file")
     server.port, server.unix_socket = int(port_file.read_text()), socket_path
     return server
 
