@@ -1,0 +1,72 @@
+"""One call of a command, as its handler sees it: arguments, the database, the client, the server; and the readers of
+arguments that handlers share. Runs with the GIL and, where the declaration names keys, with their stripes locked.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rlite.engine import errors
+from rlite.engine.errors import CommandError
+
+if TYPE_CHECKING:
+    from rlite.engine.commands.context import Context
+    from rlite.engine.commands.declare import Command
+    from rlite.engine.core.connection import Client
+    from rlite.engine.core.database import Database
+
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1
+
+
+def parse_int(raw: bytes) -> int | None:
+    """A signed 64-bit number in its one canonical form: no plus, no leading zero, no space; None otherwise."""
+    if not raw or len(raw) > 20:
+        return None
+    digits = raw[1:] if raw[:1] == b"-" else raw
+    if not digits.isdigit() or (digits[:1] == b"0" and len(raw) > 1):
+        return None
+    value = int(raw)
+    return value if INT64_MIN <= value <= INT64_MAX else None
+
+
+@dataclass(slots=True)
+class Call:
+    """args: the command as sent, its name first; dirty: changes made, counted by the handler."""
+
+    command: "Command"
+    args: list[bytes]
+    db: "Database"
+    client: "Client"
+    server: "Context"
+    dirty: int = 0
+    hits: int = 0
+    misses: int = 0
+
+    def changed(self, times: int = 1) -> None:
+        """Counts changes to the data set; what is not counted is neither logged nor seen by WATCH."""
+        self.dirty += times
+
+    def looked_up(self, found: bool) -> None:
+        """Counts a look-up by a reading command as a hit or a miss."""
+        if found:
+            self.hits += 1
+        else:
+            self.misses += 1
+
+    def int(self, index: int, error: str = errors.NOT_AN_INTEGER) -> int:
+        """Argument `index` as a signed 64-bit number. Raises CommandError(error)."""
+        value = parse_int(self.args[index])
+        if value is None:
+            raise CommandError(error)
+        return value
+
+    def int_in(self, index: int, low: int, high: int, error: str = errors.OUT_OF_RANGE) -> int:
+        """Argument `index` as a number from low to high. Raises CommandError(error) for one beyond them."""
+        value = self.int(index)
+        if not low <= value <= high:
+            raise CommandError(error)
+        return value
+
+    def word(self, index: int) -> bytes:
+        """Argument `index` in upper case, for comparing with an option's name."""
+        return self.args[index].upper()

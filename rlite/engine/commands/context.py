@@ -1,0 +1,65 @@
+"""What all handlers share: the parts of one running server. Made by server.py; holds no logic of its own."""
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rlite.engine.config import Config
+    from rlite.engine.core.connection import Client
+    from rlite.engine.core.counters import Counters
+    from rlite.engine.core.execute import CommandTable
+    from rlite.engine.core.keyspace import Keyspace
+    from rlite.engine.core.reactor import Gate, Loop
+
+
+class SlowLog(Protocol):
+    """Where calls that took long are noted (observe/slowlog.py)."""
+
+    threshold_us: int
+
+    def add(self, client: "Client", args: list[bytes], microseconds: int) -> None: ...
+
+
+@dataclass(slots=True)
+class Pause:
+    """CLIENT PAUSE: until when (monotonic seconds), and whether for all commands or for writes only."""
+
+    until: float
+    writes_only: bool
+
+
+@dataclass(slots=True)
+class Context:
+    config: "Config"
+    keyspace: "Keyspace"
+    table: "CommandTable"
+    gate: "Gate"
+    counters: "Counters"  # of the ordinary path; written with the GIL
+    slow_log: SlowLog
+    ids: dict[str, int]  # command name -> index of its counters
+    loops: list["Loop"] = field(default_factory=list)
+    clients: dict[int, "Client"] = field(default_factory=dict)
+    watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)
+    errors: dict[str, int] = field(default_factory=dict)  # error replies by their first word
+    run_id: str = field(default_factory=lambda: os.urandom(20).hex())
+    started: float = field(default_factory=time.time)
+    pause: Pause | None = None
+    connections_received: int = 0
+    connections_rejected: int = 0
+    samples: dict[str, float] = field(default_factory=dict)  # per-second figures of INFO, kept by the server's clock
+    shutdown: Callable[[bool], None] | None = None  # asks the server to stop; argument: without saving
+    renamed: dict[bytes, str] = field(default_factory=dict)  # rename-command: what clients say -> declared name
+    config_file: str = ""
+    port: int = 0
+    bury: Callable[[Callable[[], object]], None] = lambda job: (job(), None)[1]  # frees memory later, elsewhere
+
+    def all_counters(self) -> Iterable["Counters"]:
+        """One set a thread, and that of the ordinary path."""
+        return [self.counters, *(loop.counters for loop in self.loops)]
+
+    def total(self, name: str) -> int:
+        """A figure of `Counters.totals`, summed over all threads."""
+        return sum(each.totals()[name] for each in self.all_counters())

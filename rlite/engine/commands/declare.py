@@ -1,0 +1,200 @@
+"""A command is one declaration: everything about it stands together, and everything else is derived from it.
+
+From a declaration come dispatch and arity errors, COMMAND, COMMAND DOCS and COMMAND GETKEYS, ACL categories, which
+stripes to lock, and the tests that every command obeys its own words. This module holds the declarations; it knows
+nothing of connections or of the keyspace.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from rlite.engine.core.execute import CoreCommand
+from rlite.engine.core.generic import COMMANDS as GENERIC
+from rlite.engine.core.strings import COMMANDS as STRINGS
+
+if TYPE_CHECKING:
+    from rlite.engine.commands.call import Call
+    from rlite.engine.reply import Reply
+
+Handler = Callable[["Call"], "Reply"]
+
+FLAGS = frozenset(
+    """write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog asking fast
+    no_auth no_multi may_replicate movablekeys no_async_loading no_mandatory_keys allow_busy sentinel protected""".split()
+)
+
+
+class Locks(Enum):
+    """What the dispatcher locks before a handler runs."""
+
+    KEYS = "the stripes of the keys the declaration names"
+    NOTHING = "nothing: the handler touches no key"
+    WALK = "nothing: the database locks stripe by stripe as the handler walks it; every stripe inside a transaction"
+    EVERYTHING = "every stripe"
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Where a command's keys stand: positions from 1, `last` counted from the end where it is negative.
+
+    find: for keys that move with other arguments; args (the name first) -> positions. Raises CommandError.
+    access: what is done with them, in the words of COMMAND GETKEYSANDFLAGS.
+    """
+
+    first: int = 0
+    last: int = 0
+    step: int = 0
+    find: Callable[[Sequence[bytes]], list[int]] | None = None
+    access: tuple[str, ...] = ()
+    more: tuple["Keys", ...] = ()  # further key specifications, where their access differs
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One declared command. `name` is upper case; a subcommand is `CONTAINER NAME`."""
+
+    name: str
+    syntax: str
+    arity: int
+    flags: frozenset[str]
+    keys: Keys
+    group: str
+    since: str
+    complexity: str
+    summary: str
+    handler: Handler | None
+    core: CoreCommand | None
+    locks: Locks
+    categories: frozenset[str]
+    tips: tuple[str, ...] = ()
+    subcommands: dict[str, "Command"] = field(default_factory=dict, compare=False)
+
+    @property
+    def counted_as(self) -> str:
+        """Its name in INFO commandstats: lower case, a subcommand as `container|name`."""
+        return self.name.lower().replace(" ", "|")
+
+    @property
+    def is_container(self) -> bool:
+        return self.handler is None and self.core is None
+
+    def accepts(self, argc: int) -> bool:
+        """Whether this many arguments, the name included, agree with the arity."""
+        return argc == self.arity if self.arity >= 0 else argc >= -self.arity
+
+    def key_positions(self, args: Sequence[bytes]) -> list[int]:
+        """Where the keys stand in these arguments. Raises CommandError where a count in them makes no sense."""
+        if self.keys.find is not None:
+            return self.keys.find(args)
+        found: list[int] = []
+        for keys in (self.keys, *self.keys.more):
+            if keys.first:
+                last = keys.last if keys.last >= 0 else len(args) + keys.last
+                found += range(keys.first, min(last, len(args) - 1) + 1, keys.step)
+        return found
+
+
+NO_KEYS = Keys()
+REGISTRY: dict[str, Command] = {}
+
+
+def _name_of(syntax: str) -> str:
+    """The upper-case words that a syntax begins with."""
+    words: list[str] = []
+    for word in syntax.split():
+        if word != word.upper() or not word[0].isalpha():
+            break
+        words.append(word)
+    return " ".join(words)
+
+
+def _categories(flags: frozenset[str], group: str, extra: str) -> frozenset[str]:
+    """ACL categories, as Redis derives them from flags, and the group's own."""
+    found = set(extra.split())
+    if "write" in flags:
+        found.add("write")
+    if "readonly" in flags and "scripting" not in found:
+        found.add("read")
+    if "admin" in flags:
+        found |= {"admin", "dangerous"}
+    if "pubsub" in flags:
+        found.add("pubsub")
+    if "fast" in flags:
+        found.add("fast")
+    if "blocking" in flags:
+        found.add("blocking")
+    if "fast" not in flags:
+        found.add("slow")
+    by_group = {"string": "string", "bitmap": "bitmap", "generic": "keyspace", "connection": "connection",
+                "transactions": "transaction"}  # fmt: skip
+    if group in by_group:
+        found.add(by_group[group])
+    return frozenset(found)
+
+
+def _declare(command: Command) -> None:
+    if command.name in REGISTRY:
+        raise ValueError(f"command {command.name} is declared twice")
+    unknown = command.flags - FLAGS
+    if unknown:
+        raise ValueError(f"command {command.name}: unknown flags {sorted(unknown)}")
+    if command.keys.first and not command.accepts(max(command.arity, -command.arity)):
+        raise ValueError(f"command {command.name}: arity {command.arity} leaves no room for its keys")
+    REGISTRY[command.name] = command
+    container, _, sub = command.name.partition(" ")
+    if sub:
+        REGISTRY[container].subcommands[sub] = command
+
+
+def command(
+    syntax: str, *, arity: int, flags: str, group: str, since: str, complexity: str, summary: str,
+    keys: Keys | tuple[int, int, int] = NO_KEYS, access: str = "", locks: Locks | None = None, acl: str = "",
+    tips: Sequence[str] = (),
+) -> Callable[[Handler], Handler]:  # fmt: skip
+    """Declares a command whose handler is the decorated function.
+
+    syntax: `NAME argument [OPTION value]`, its leading upper-case words the name; arity: arguments with the name,
+    negative for at least so many (a subcommand counts both of its words); keys: first, last, step; access: what is
+    done with them, e.g. "RW update"; acl: categories beyond those that follow from flags and group.
+    """
+
+    def declare(handler: Handler) -> Handler:
+        _add(syntax, arity, flags, group, since, complexity, summary, keys, access, locks, acl, tips, handler, None)
+        return handler
+
+    return declare
+
+
+def core_command(
+    syntax: str, *, arity: int, flags: str, group: str, since: str, complexity: str, summary: str,
+    keys: Keys | tuple[int, int, int] = NO_KEYS, access: str = "", acl: str = "", tips: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Declares a command that the core implements under the same name."""
+    core = {**STRINGS, **GENERIC}[_name_of(syntax).lower()]
+    _add(syntax, arity, flags, group, since, complexity, summary, keys, access, None, acl, tips, None, core)
+
+
+def container(name: str, *, since: str, summary: str, group: str = "server", arity: int = -2) -> None:
+    """Declares a command that is nothing but its subcommands, which are declared after it."""
+    _add(name, arity, "", group, since, "Depends on subcommand.", summary, NO_KEYS, "", None, "", (), None, None)
+
+
+def _add(
+    syntax: str, arity: int, flags: str, group: str, since: str, complexity: str, summary: str,
+    keys: Keys | tuple[int, int, int], access: str, locks: Locks | None, acl: str, tips: Sequence[str],
+    handler: Handler | None, core: CoreCommand | None,
+) -> None:  # fmt: skip
+    if isinstance(keys, tuple):
+        keys = Keys(*keys, access=tuple(access.split()))
+    named = frozenset(flags.split())
+    has_keys = keys.first != 0 or keys.find is not None
+    _declare(
+        Command(
+            name=_name_of(syntax), syntax=syntax, arity=arity, flags=named, keys=keys, group=group, since=since,
+            complexity=complexity, summary=summary, handler=handler, core=core,
+            locks=locks or (Locks.KEYS if has_keys else Locks.NOTHING),
+            categories=_categories(named, group, acl), tips=tuple(tips),
+        )  # fmt: skip
+    )

@@ -1,0 +1,177 @@
+"""The ordinary path: every check a command goes through, and the call itself, in Redis's order.
+
+Runs with the GIL, in the client's I/O thread or in the caller's (in process). The plain path of the core skips this
+only where each check here would have let the command through.
+"""
+
+import time
+from collections.abc import Sequence
+
+from rlite.engine import errors
+from rlite.engine.commands.call import Call
+from rlite.engine.commands.context import Context
+from rlite.engine.commands.declare import REGISTRY, Command, Locks
+from rlite.engine.commands.watching import signal_changed
+from rlite.engine.core.connection import Client
+from rlite.engine.core.database import Database
+from rlite.engine.errors import CommandError, printable
+from rlite.engine.reply import NO_REPLY, QUEUED, WAIT, ErrorReply, Raw, Reply
+
+# What a browser sends to a port it was tricked into talking to; answered with a closed connection.
+CROSS_PROTOCOL = frozenset({b"POST", b"HOST:"})
+# Commands that MULTI does not queue.
+UNQUEUED = frozenset({"EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"})
+# Commands that run though the client has not authenticated are flagged no_auth; these end a pause or a fault.
+UNPAUSED = frozenset({"CLIENT UNPAUSE", "CLIENT PAUSE"})
+
+
+class CrossProtocolError(Exception):
+    """The peer speaks HTTP."""
+
+
+def find(server: Context, args: Sequence[bytes]) -> Command | None:
+    """The command these arguments name, a subcommand where there is one. Raises CommandError for an unknown one of a
+    known container; None for an unknown command."""
+    name = args[0].upper().decode("latin-1")
+    if server.renamed:
+        name = server.renamed.get(args[0].lower(), name)
+    command = REGISTRY.get(name) if " " not in name else None
+    if command is None or not command.is_container or len(args) < 2:
+        return command
+    sub = command.subcommands.get(args[1].upper().decode("latin-1"))
+    if sub is None:
+        raise CommandError(errors.UNKNOWN_SUBCOMMAND % (printable(args[1]), command.name))
+    return sub
+
+
+def unknown(args: Sequence[bytes]) -> CommandError:
+    shown = ""
+    for arg in args[1:]:
+        if len(shown) >= 128:
+            break
+        shown += f"'{printable(arg, 128 - len(shown))}' "
+    return CommandError(errors.UNKNOWN_COMMAND % (printable(args[0]), shown))
+
+
+def execute(server: Context, client: Client, args: list[bytes]) -> Reply:
+    """Runs one command for a client and returns its reply; what goes wrong comes back as an ErrorReply."""
+    try:
+        if args[0].upper() in CROSS_PROTOCOL:
+            raise CrossProtocolError
+        command = find(server, args)
+        if command is None:
+            raise unknown(args)
+        if command.is_container or not command.accepts(len(args)):
+            raise CommandError(errors.WRONG_ARITY % command.counted_as)
+        reply = admit(server, client, command, args)
+    except CommandError as fault:
+        if client.transaction is not None:
+            client.transaction_failed = True
+        reply = refuse(server, fault.text)
+    return heard(client, reply)
+
+
+def admit(server: Context, client: Client, command: Command, args: list[bytes]) -> Reply:
+    """The checks of a command that is known and well-formed; then it is run, or queued."""
+    if client.restricted("auth") and "no_auth" not in command.flags:
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.NO_AUTH)
+    if not server.keyspace.make_room() and out_of_memory(client, command):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.OUT_OF_MEMORY)
+    if client.transaction is not None and "no_multi" in command.flags:
+        raise CommandError(errors.NOT_IN_MULTI)
+    if client.transaction is not None and command.name not in UNQUEUED:
+        client.transaction.append((command, args))
+        return QUEUED
+    if server.pause is not None and paused(server, client, command):
+        return WAIT
+    return run(server, client, command, args, None)
+
+
+def out_of_memory(client: Client, command: Command) -> bool:
+    """Whether a command must not run over the limit: one that may grow memory, or an EXEC with one of those in it."""
+    if command.name == "EXEC" and client.transaction is not None:
+        return any("denyoom" in queued.flags for queued, _ in client.transaction)
+    return "denyoom" in command.flags
+
+
+def paused(server: Context, client: Client, command: Command) -> bool:
+    pause = server.pause
+    if pause is None or time.monotonic() >= pause.until or command.name in UNPAUSED or client.fd < 0:
+        return False
+    if not pause.writes_only:
+        return True
+    if command.name == "EXEC" and client.transaction is not None:
+        return any("write" in queued.flags for queued, _ in client.transaction)
+    return "write" in command.flags or "may_replicate" in command.flags
+
+
+def run(server: Context, client: Client, command: Command, args: list[bytes], held: Database | None) -> Reply:
+    """The call itself, timed and counted. `held`: the locks of a transaction around it, or None."""
+    which = server.ids[command.counted_as]
+    client.last_command = which
+    started = time.perf_counter_ns()
+    reply: Reply
+    dirty = hits = misses = 0
+    failed = False
+    try:
+        positions = command.key_positions(args)
+        db = Database(server.keyspace, client.database) if held is None else held.sibling(client.database)
+        db.no_touch = client.no_touch
+        if held is None:
+            if command.locks is Locks.EVERYTHING:
+                db.lock_all()
+            elif positions and command.locks is Locks.KEYS:
+                db.lock([args[i] for i in positions])
+        try:
+            if command.core is not None:
+                raw, failed, dirty, hits, misses = db.run_core(command.core, args, positions, client.resp)
+                reply = Raw(raw)
+                if failed:
+                    count_error(server, raw[1:].partition(b" ")[0].decode("latin-1"))
+            else:
+                assert command.handler is not None
+                call = Call(command, args, db, client, server)
+                try:
+                    reply = command.handler(call)
+                finally:
+                    dirty, hits, misses = call.dirty, call.hits, call.misses
+            if dirty and server.watchers and "write" in command.flags:
+                signal_changed(server, client.database, [args[i] for i in positions])
+        finally:
+            if held is None:
+                db.unlock()
+    except CommandError as fault:
+        failed = True
+        reply = refuse(server, fault.text)
+    except MemoryError:
+        failed = True
+        reply = refuse(server, errors.OUT_OF_MEMORY)
+    took = time.perf_counter_ns() - started
+    server.counters.record(which, took, failed)
+    server.counters.effects(dirty, hits, misses)
+    if took >= server.slow_log.threshold_us * 1000 >= 0 and "skip_slowlog" not in command.flags:
+        server.slow_log.add(client, args, took // 1000)
+    return reply
+
+
+def refuse(server: Context, text: str) -> ErrorReply:
+    count_error(server, text.partition(" ")[0])
+    return ErrorReply(text)
+
+
+def count_error(server: Context, word: str) -> None:
+    server.errors[word] = server.errors.get(word, 0) + 1
+
+
+def heard(client: Client, reply: Reply) -> Reply:
+    """What CLIENT REPLY lets through."""
+    if client.reply_mode == "on" or reply is WAIT:
+        return reply
+    if client.reply_mode == "skip-next":  # the reply of CLIENT REPLY SKIP itself; the next one is skipped
+        client.reply_mode = "skip"
+    elif client.reply_mode == "skip":
+        client.reply_mode = "on"
+        client.lift("silenced")
+    return NO_REPLY

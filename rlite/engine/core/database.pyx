@@ -1,0 +1,459 @@
+# cython: cdivision=True
+"""One database as Python handlers see it.
+
+The dispatcher makes a Database for each call, locks the stripes of the call's keys through it, and lets go of them
+afterwards. A method that is given a key of another stripe locks it for itself where nothing is held, and refuses
+where something is (taking it then would break the order of locks): such a command must lock everything first.
+Deadlines are Unix milliseconds here; what is kept is monotonic.
+"""
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from rlite.engine import errors
+from rlite.engine.core.execute cimport CoreCommand, call_t
+from rlite.engine.core.glob cimport glob_match
+from rlite.engine.core.keyspace cimport (
+    NEVER, Keyspace, clear_deadline, create, deadline_of, hash_key, keyspace_t, lfu_now, lookup, remove_entry,
+    set_deadline, set_value_size, stripe_at, stripe_index, stripe_t, touch,
+)
+from rlite.engine.core.platform cimport rl_granted, rl_load, rl_monotonic_ns
+from rlite.engine.core.resp cimport arg_t, out_release, out_t, parse_int
+from rlite.engine.core.table cimport (
+    ENTRY_RAW, TYPE_STRING, entry_key, entry_t, entry_value, next_random, table_random, table_scan, table_size,
+)
+
+cdef enum:
+    EMBSTR_MAX = 44            # up to here OBJECT ENCODING says embstr
+    LOCK_BUCKETS = 1024        # KEYS lets others in after so many buckets
+
+
+cdef void collect(void* context, entry_t* e) noexcept nogil:
+    cdef collector_t* c = <collector_t*>context
+    if c.type_ >= 0 and e.type != c.type_:
+        return
+    if e.heap_pos and deadline_of(c.s, e) <= c.now_ms:
+        return
+    if c.pattern != NULL and not glob_match(c.pattern, c.plen, entry_key(e), e.klen, False):
+        return
+    with gil:
+        (<list>c.list_).append(entry_key(e)[:e.klen])
+
+
+cdef class Database:
+    def __cinit__(self, Keyspace keyspace, int index):
+        if not 0 <= index < keyspace.ks.databases:
+            raise IndexError(f"database {index} of {keyspace.ks.databases}")
+        self.keyspace = keyspace
+        self.ks = keyspace.ks
+        self.index = index
+        self.now_ns = rl_monotonic_ns()
+
+    # --- locks ---
+
+    def lock(self, list keys):
+        """Locks the stripes of these keys; call once, before anything else. Ends with `unlock()`."""
+        cdef uint64_t mask = 0
+        cdef bytes key
+        for key in keys:
+            mask |= <uint64_t>1 << stripe_index(self.ks, self.hash(key))
+        self.keyspace.acquire(mask)
+        self.held = mask
+
+    def lock_all(self):
+        """Locks every stripe."""
+        self.held = self.keyspace.all_mask()
+        self.keyspace.acquire(self.held)
+
+    def unlock(self):
+        self.keyspace.release(self.held)
+        self.held = 0
+
+    def sibling(self, int index) -> Database:
+        """Another database under the same locks (they count for all databases)."""
+        cdef Database other = Database(self.keyspace, index)
+        other.held = self.held
+        other.no_touch = self.no_touch
+        return other
+
+    cdef uint64_t enter(self, uint64_t h) except? 0:
+        """Makes sure the key's stripe is locked. Returns the mask to let go of again."""
+        cdef uint64_t bit = <uint64_t>1 << stripe_index(self.ks, h)
+        if self.held & bit:
+            return 0
+        if self.held:
+            raise AssertionError("a handler touched a key that its declaration does not name")
+        self.keyspace.acquire(bit)
+        return bit
+
+    cdef uint64_t hash(self, bytes key) noexcept:
+        return hash_key(self.ks, key, len(key))
+
+    cdef stripe_t* stripe(self, uint64_t h) noexcept:
+        return stripe_at(self.ks, self.index, stripe_index(self.ks, h))
+
+    cdef entry_t* find(self, bytes key, uint64_t h, bint touched) noexcept:
+        cdef stripe_t* s = self.stripe(h)
+        cdef entry_t* e = lookup(self.ks, s, h, key, len(key), self.now_ns)
+        if e != NULL and touched and not self.no_touch:
+            touch(self.ks, s, e, self.now_ns)
+        return e
+
+    # --- commands of the core ---
+
+    def run_core(self, CoreCommand command, list args, list positions, int resp):
+        """Runs a command of the core under the locks held. `positions`: where its keys stand in `args`.
+
+        Returns (reply as RESP, whether it is an error, changes made, hits, misses).
+        """
+        cdef:
+            call_t c
+            out_t out
+            int argc = <int>len(args), i
+            int n = <int>len(positions)
+            bytes name, arg
+            bint fine
+        memset(&c, 0, sizeof(c))
+        memset(&out, 0, sizeof(out))
+        c.argv = <arg_t*>malloc(sizeof(arg_t) * argc + sizeof(uint64_t) * (n + 1))
+        if c.argv == NULL:
+            raise MemoryError
+        try:
+            for i in range(argc):
+                arg = args[i]
+                c.argv[i].data, c.argv[i].size = arg, len(arg)
+            c.hashes = <const uint64_t*>(c.argv + argc)
+            for i in range(n):
+                arg = args[positions[i]]
+                (<uint64_t*>c.hashes)[i] = hash_key(self.ks, arg, len(arg))
+            name = command.name.encode()
+            c.ks = self.ks
+            c.database = self.index
+            c.resp = resp
+            c.argc = argc
+            c.out = &out
+            c.now_ns = rl_monotonic_ns()
+            c.no_touch = self.no_touch
+            c.name, c.name_size = name, len(name)
+            command.run(&c)
+            if out.failed:
+                raise MemoryError
+            return out.data[:out.size], c.error != 0, c.dirty, c.hits, c.misses
+        finally:
+            free(c.argv)
+            out_release(&out)
+
+    # --- reading ---
+
+    def exists(self, bytes key) -> bool:
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef bint there = self.find(key, h, False) != NULL
+        self.keyspace.release(bit)
+        return there
+
+    def type(self, bytes key):
+        """The name of the value's type as TYPE gives it; None where the key does not exist."""
+        return "string" if self.exists(key) else None
+
+    def get(self, bytes key):
+        """A string's value; None where the key does not exist. Raises WRONGTYPE for another type."""
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e
+        cdef bytes value = None
+        cdef bint wrong = False
+        e = self.find(key, h, True)
+        if e != NULL:
+            if e.type == TYPE_STRING:
+                value = entry_value(e)[:e.vlen]
+            else:
+                wrong = True
+        self.keyspace.release(bit)
+        if wrong:
+            raise errors.CommandError(errors.WRONG_TYPE)
+        return value
+
+    def length(self, bytes key):
+        """A string's length in bytes; None where the key does not exist. Raises WRONGTYPE for another type."""
+        return self._part(key, 0, 0)[0]
+
+    def read(self, bytes key, int64_t start, int64_t end) -> bytes:
+        """The bytes start..end-1 of a string, as far as it has them; no copy is made of the rest."""
+        return self._part(key, start, end)[1]
+
+    cdef tuple _part(self, bytes key, int64_t start, int64_t end):
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e = self.find(key, h, True)
+        cdef bytes part = b""
+        cdef bint wrong = False
+        length = None
+        if e != NULL:
+            if e.type == TYPE_STRING:
+                length = e.vlen
+                end = min(end, <int64_t>e.vlen)
+                start = max(start, <int64_t>0)
+                if start < end:
+                    part = entry_value(e)[start:end]
+            else:
+                wrong = True
+        self.keyspace.release(bit)
+        if wrong:
+            raise errors.CommandError(errors.WRONG_TYPE)
+        return length, part
+
+    def deadline(self, bytes key):
+        """When the key goes, in Unix milliseconds; None: never, or there is no such key."""
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e = self.find(key, h, False)
+        cdef int64_t at = NEVER
+        if e != NULL:
+            at = deadline_of(self.stripe(h), e)
+        self.keyspace.release(bit)
+        return None if at == NEVER else at + self.ks.wall_offset_ms
+
+    def inspect(self, bytes key):
+        """Facts about a key, its order of access left alone: a dict of encoding, idle_ms, frequency, bytes (what the
+        allocator granted) and length; None where it does not exist."""
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e = self.find(key, h, False)
+        cdef int64_t number
+        facts = None
+        if e != NULL:
+            if e.flags & ENTRY_RAW or e.vlen > EMBSTR_MAX:
+                encoding = "raw"
+            elif parse_int(entry_value(e), e.vlen, &number):
+                encoding = "int"
+            else:
+                encoding = "embstr"
+            facts = {"encoding": encoding, "idle_ms": (self.now_ns - <int64_t>e.stamp) // 1000000,
+                     "frequency": lfu_now(self.ks, e, self.now_ns), "bytes": rl_granted(e), "length": e.vlen}
+        self.keyspace.release(bit)
+        return facts
+
+    # --- writing ---
+
+    def set(self, bytes key, bytes value, bint keep_ttl=False):
+        """Makes the key hold this string."""
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef stripe_t* s = self.stripe(h)
+        cdef entry_t* e = self.find(key, h, True)
+        if e == NULL:
+            e = create(self.ks, s, h, key, len(key), len(value), self.now_ns)
+        else:
+            e = set_value_size(s, h, e, len(value), False)
+        if e != NULL:
+            memcpy(entry_value(e), <const char*>value, len(value))
+            e.flags = 0
+            if not keep_ttl:
+                clear_deadline(s, e)
+        self.keyspace.release(bit)
+        if e == NULL:
+            raise MemoryError
+
+    def write(self, bytes key, int64_t offset, bytes data):
+        """Writes into a string at `offset`, zero-filling up to there; makes the key where it does not exist.
+
+        Raises WRONGTYPE for another type, and the error of proto-max-bulk-len for a string that would be too long.
+        """
+        cdef uint64_t h = self.hash(key)
+        cdef size_t old = 0, size = offset + len(data)
+        cdef uint64_t bit
+        cdef stripe_t* s = self.stripe(h)
+        cdef entry_t* e
+        cdef bint wrong = False
+        if <int64_t>size > self.ks.max_string:
+            raise errors.CommandError(errors.STRING_TOO_LONG)
+        bit = self.enter(h)
+        e = self.find(key, h, True)
+        if e == NULL:
+            e = create(self.ks, s, h, key, len(key), size, self.now_ns)
+        elif e.type != TYPE_STRING:
+            wrong = True
+        else:
+            old = e.vlen
+            if size > old:
+                e = set_value_size(s, h, e, size, True)
+        if e != NULL and not wrong:
+            if size > old:
+                memset(entry_value(e) + old, 0, size - old)
+            memcpy(entry_value(e) + offset, <const char*>data, len(data))
+            e.flags |= ENTRY_RAW
+        self.keyspace.release(bit)
+        if wrong:
+            raise errors.CommandError(errors.WRONG_TYPE)
+        if e == NULL:
+            raise MemoryError
+
+    def delete(self, bytes key) -> bool:
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e = self.find(key, h, False)
+        if e != NULL:
+            remove_entry(self.stripe(h), h, e)
+        self.keyspace.release(bit)
+        return e != NULL
+
+    def set_deadline(self, bytes key, at) -> bool:
+        """Gives an existing key a deadline in Unix milliseconds, or none (None). False: there is no such key."""
+        cdef uint64_t h = self.hash(key)
+        cdef int64_t when = 0 if at is None else max(0, at) - self.ks.wall_offset_ms
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e = self.find(key, h, False)
+        cdef bint fine = True
+        if e != NULL:
+            if at is None:
+                clear_deadline(self.stripe(h), e)
+            else:
+                fine = set_deadline(self.stripe(h), e, when)
+        self.keyspace.release(bit)
+        if not fine:
+            raise MemoryError
+        return e != NULL
+
+    def set_use(self, bytes key, idle_ms=None, frequency=None):
+        """Sets how long ago a key was used, or its LFU counter (RESTORE's IDLETIME and FREQ)."""
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e = self.find(key, h, False)
+        if e != NULL:
+            if idle_ms is not None:
+                e.stamp = max(0, self.now_ns - idle_ms * 1000000)
+            if frequency is not None:
+                e.lfu = frequency
+        self.keyspace.release(bit)
+
+    def copy(self, bytes source, Database target, bytes name) -> bool:
+        """Copies a key, with its deadline, over whatever `name` is in `target`. False: there is no such key."""
+        cdef uint64_t h = self.hash(source), to = target.hash(name)
+        cdef entry_t* e
+        cdef entry_t* made
+        cdef int64_t at
+        cdef stripe_t* s = target.stripe(to)
+        if not self.held >> stripe_index(self.ks, h) & 1 or not target.held >> stripe_index(self.ks, to) & 1:
+            raise AssertionError("copy needs both keys locked")
+        target.delete(name)
+        e = self.find(source, h, True)
+        if e == NULL:
+            return False
+        at = deadline_of(self.stripe(h), e)
+        made = create(self.ks, s, to, name, len(name), e.vlen, self.now_ns)
+        if made == NULL or (at != NEVER and not set_deadline(s, made, at)):
+            raise MemoryError
+        memcpy(entry_value(made), entry_value(e), e.vlen)
+        made.flags = e.flags
+        made.lfu = e.lfu
+        return True
+
+    # --- the whole database ---
+
+    cdef int _all_or_none(self) except -1:
+        if self.held and self.held != self.keyspace.all_mask():
+            raise AssertionError("a handler that walks the keyspace must lock everything or nothing")
+        return 0
+
+    def flush(self, bint everything=False):
+        """Empties this database, or all. Returns the Grave with what was there; its `bury()` frees it."""
+        self._all_or_none()
+        return self.keyspace.flush(-1 if everything else self.index, self.held)
+
+    def swap(self, int a, int b):
+        """Exchanges two databases."""
+        self._all_or_none()
+        self.keyspace.swap(a, b, self.held)
+
+    # --- walking ---
+
+    def random_key(self):
+        """Any live key; None where the database is empty."""
+        cdef uint64_t state = <uint64_t>rl_monotonic_ns() | 1
+        cdef int i, attempt
+        cdef int64_t total, pick, n
+        cdef entry_t* e
+        cdef stripe_t* s
+        cdef uint64_t bit
+        for attempt in range(100):     # keys past their deadline may be all that is left for a moment
+            total = 0
+            for i in range(self.ks.stripes):
+                total += rl_load(&stripe_at(self.ks, self.index, i).keys)
+            if total == 0:
+                return None
+            pick = <int64_t>(next_random(&state) % <uint64_t>total)
+            for i in range(self.ks.stripes):
+                n = rl_load(&stripe_at(self.ks, self.index, i).keys)
+                if pick < n:
+                    break
+                pick -= n
+            else:
+                continue
+            key = None
+            bit = (<uint64_t>1 << i) & ~self.held
+            self.keyspace.acquire(bit)
+            s = stripe_at(self.ks, self.index, i)
+            e = table_random(&s.table, &state)
+            if e != NULL and not (e.heap_pos and deadline_of(s, e) <= self.now_ns // 1000000):
+                key = entry_key(e)[:e.klen]
+            self.keyspace.release(bit)
+            if key is not None:
+                return key
+        return None
+
+    def scan(self, uint64_t cursor, int64_t count, bytes pattern=None, type_name=None):
+        """One step of SCAN: (next cursor, keys). A cursor holds the stripe in its low bits and the table's own above.
+
+        `count` is how many keys to aim for; at most ten times so many buckets are looked at.
+        """
+        cdef int i, shift = 0
+        cdef uint64_t bit, at
+        cdef int64_t budget = count * 10
+        cdef list found = []
+        cdef collector_t c
+        while (1 << shift) < self.ks.stripes:
+            shift += 1
+        self._collector(&c, found, pattern, type_name)
+        i = <int>(cursor & <uint64_t>(self.ks.stripes - 1))
+        at = cursor >> shift
+        while i < self.ks.stripes:
+            bit = (<uint64_t>1 << i) & ~self.held
+            self.keyspace.acquire(bit)
+            c.s = stripe_at(self.ks, self.index, i)
+            while True:
+                at = table_scan(&c.s.table, at, collect, &c)
+                budget -= 1
+                if at == 0 or budget <= 0 or <int64_t>len(found) >= count:
+                    break
+            self.keyspace.release(bit)
+            if at == 0:
+                i += 1
+                if i == self.ks.stripes:
+                    return 0, found
+            if budget <= 0 or <int64_t>len(found) >= count:
+                break
+        return (at << shift) | <uint64_t>i, found
+
+    def keys(self, bytes pattern=None) -> list:
+        """Every live key that matches. Others are let in between, so keys that come or go meanwhile may be missed."""
+        cdef list found = []
+        cdef uint64_t cursor = 0
+        cdef list some
+        while True:
+            cursor, some = self.scan(cursor, LOCK_BUCKETS, pattern)
+            found += some
+            if cursor == 0:
+                break
+        # A table that shrinks while it is walked may show a key twice.
+        return found if len(set(found)) == len(found) else list(dict.fromkeys(found))
+
+    cdef void _collector(self, collector_t* c, list found, bytes pattern, type_name) except *:
+        c.list_ = <void*>found
+        c.ks = self.ks
+        c.now_ms = self.now_ns // 1000000
+        c.pattern = NULL
+        c.plen = 0
+        if pattern is not None and pattern != b"*":
+            c.pattern, c.plen = pattern, len(pattern)
+        c.type_ = -1 if type_name is None else TYPE_STRING if type_name == "string" else 255

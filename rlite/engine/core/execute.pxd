@@ -1,0 +1,99 @@
+"""What a command of the core gets and gives: one call, its helpers, and the table of such commands by name.
+
+A `command_fn` runs without the GIL, with the locks of its keys' stripes held, and writes its whole reply to `out`.
+"""
+from libc.stdint cimport int64_t, uint64_t
+
+from rlite.engine.core.keyspace cimport (
+    Keyspace, create, entry_t, hash_key, keyspace_t, lookup, set_value_size, stripe_at, stripe_index, stripe_t, touch,
+)
+from rlite.engine.core.platform cimport rl_monotonic_ns
+from rlite.engine.core.resp cimport arg_t, out_error, out_t
+from rlite.engine.core.table cimport entry_value
+
+cdef enum:
+    MAX_NAME = 24              # bytes of a command's name; a longer one is nobody's
+
+cdef struct call_t:
+    keyspace_t* ks
+    int database
+    int resp                   # 2 or 3
+    int argc
+    arg_t* argv
+    const uint64_t* hashes     # of the keys, in the order of their positions
+    out_t* out
+    int64_t now_ns             # monotonic
+    bint no_touch              # CLIENT NO-TOUCH
+    const char* name           # lower case, for errors that say it
+    size_t name_size
+    int error                  # errors.pxd; 0: it went well
+    int64_t dirty              # changes made
+    int64_t hits
+    int64_t misses
+
+ctypedef void (*command_fn)(call_t* c) noexcept nogil
+
+cdef struct command_t:
+    uint64_t word[3]           # the name in lower case, padded with zeros
+    size_t name_size
+    command_fn run             # NULL: only Python knows how
+    int id                     # index of its counters
+    int arity                  # negative: at least so many
+    int first_key              # 0: none
+    int last_key               # negative: counted from the end
+    int key_step
+    bint write
+    bint denyoom
+
+cdef struct commands_t:
+    command_t* slots           # open addressing
+    int mask
+
+cdef bint fold_name(const char* p, size_t size, uint64_t* word) noexcept nogil      # False: too long
+cdef command_t* find_command(const commands_t* t, const uint64_t* word) noexcept nogil
+cdef int hash_keys(keyspace_t* ks, const command_t* cmd, int argc, const arg_t* argv, uint64_t* hashes,
+                   uint64_t* mask) noexcept nogil
+cdef void call_error(call_t* c, int which) noexcept nogil
+cdef bint is_word(const arg_t* a, const char* word) noexcept nogil          # `word` in lower case
+cdef bint int_arg(call_t* c, int i, int64_t* v) noexcept nogil              # False: the error is written
+
+
+cdef inline stripe_t* stripe_of(call_t* c, int k) noexcept nogil:
+    return stripe_at(c.ks, c.database, stripe_index(c.ks, c.hashes[k]))
+
+
+cdef inline entry_t* find(call_t* c, int k, int argument) noexcept nogil:
+    """The live entry of the k-th key, which stands at `argument`; counted as used. NULL: there is none."""
+    cdef stripe_t* s = stripe_of(c, k)
+    cdef entry_t* e = lookup(c.ks, s, c.hashes[k], c.argv[argument].data, c.argv[argument].size, c.now_ns)
+    if e != NULL and not c.no_touch:
+        touch(c.ks, s, e, c.now_ns)
+    return e
+
+
+cdef inline entry_t* read(call_t* c, int k, int argument) noexcept nogil:
+    """As `find`, counted as a hit or a miss."""
+    cdef entry_t* e = find(c, k, argument)
+    if e == NULL:
+        c.misses += 1
+    else:
+        c.hits += 1
+    return e
+
+
+cdef class CommandTable:
+    """Commands by name, for the reactor. Filled once, before any thread reads it."""
+    cdef commands_t table
+    cdef int count
+    cdef readonly list names           # by id, lower case; a subcommand as `config|get`
+
+    cdef command_t* get(self, bytes name) noexcept
+
+
+cdef class CoreCommand:
+    """One command of the core, callable with the GIL (the ordinary path)."""
+    cdef command_fn run
+    cdef readonly str name
+
+
+cdef object enlist(dict commands, str name, command_fn run)

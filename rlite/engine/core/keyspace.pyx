@@ -1,0 +1,713 @@
+# cython: cdivision=True
+"""The keyspace: databases of stripes, their locks, expiry, order of access and eviction.
+
+Everything below the class is `nogil` and runs under the lock of the stripe it touches. Commands live elsewhere.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy
+
+import os
+
+from rlite.engine.core.heap cimport heap_bytes, heap_init, heap_push, heap_release, heap_remove, heap_update
+from rlite.engine.core.platform cimport (
+    rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_monotonic_ns, rl_store, rl_store_int, rl_usable,
+    rl_wall_ms,
+)
+from rlite.engine.core.table cimport (
+    entry_key, entry_t, next_random, table_each, table_find, table_init, table_insert, table_random,
+    table_bucket, table_rehash, table_release, table_remove, table_replace, table_size, table_t,
+)
+
+cdef enum:
+    LFU_START = 5              # a new key's counter: not the first to go, as in Redis
+    GREED = 1 << 20            # APPEND and its kind allocate up to this much ahead
+    EXPIRE_BATCH = 64          # deadlines handled for one taking of the lock
+    REHASH_BATCH = 16          # buckets moved for one taking of the lock by the keeper
+
+
+# --- locks ---------------------------------------------------------------------------------------------------------
+
+cdef void lock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil:
+    while mask:
+        pthread_mutex_lock(&ks.locks[rl_ctz64(mask)].mutex)
+        mask &= mask - 1
+
+
+cdef void unlock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil:
+    while mask:
+        pthread_mutex_unlock(&ks.locks[rl_ctz64(mask)].mutex)
+        mask &= mask - 1
+
+
+# --- accounts ------------------------------------------------------------------------------------------------------
+
+cdef inline void publish(stripe_t* s) noexcept nogil:
+    """Brings the figures that others may read in line with the stripe."""
+    cdef int64_t bytes = s.entry_bytes + s.table.bytes + heap_bytes(&s.heap)
+    if bytes != s.counted:
+        rl_bump(s.total, bytes - s.counted)
+        s.counted = bytes
+    rl_store(&s.keys, table_size(&s.table))
+    rl_store(&s.volatiles, s.heap.len)
+    rl_store(&s.next_deadline, s.heap.slots[0].at if s.heap.len else <int64_t>NEVER)
+
+
+cdef int64_t used_memory(keyspace_t* ks) noexcept nogil:
+    cdef int64_t sum = rl_load(&ks.other_bytes)
+    cdef int i
+    for i in range(ks.stripes):
+        sum += rl_load(&ks.locks[i].bytes)
+    if sum > rl_load(&ks.peak):
+        rl_store(&ks.peak, sum)
+    return sum
+
+
+# --- order of access -----------------------------------------------------------------------------------------------
+
+cdef inline void unlink_entry(entry_t* e) noexcept nogil:
+    e.newer.older = e.older
+    e.older.newer = e.newer
+
+
+cdef inline void link_newest(entry_t* end, entry_t* e) noexcept nogil:
+    e.newer = end
+    e.older = end.older
+    end.older.newer = e
+    end.older = e
+
+
+cdef int lfu_now(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil:
+    """The counter less one for each `lfu-decay-time` minutes since the last access."""
+    cdef int64_t periods
+    if ks.lfu_decay_minutes <= 0:
+        return e.lfu
+    periods = (now_ns - <int64_t>e.stamp) // (<int64_t>60000000000 * ks.lfu_decay_minutes)
+    return <int>(e.lfu - periods) if periods < e.lfu else 0
+
+
+cdef void count_use(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil:
+    """Morris's logarithmic counter: the busier a key, the less likely one more use moves it."""
+    cdef int counter = lfu_now(ks, e, now_ns)
+    cdef uint64_t state = <uint64_t>now_ns ^ <uint64_t>e
+    cdef int above = counter - LFU_START if counter > LFU_START else 0
+    if counter < 255 and next_random(&state) % <uint64_t>(<int64_t>above * ks.lfu_log_factor + 1) == 0:
+        counter += 1
+    e.lfu = <uint8_t>counter
+
+
+cdef void touch(keyspace_t* ks, stripe_t* s, entry_t* e, int64_t now_ns) noexcept nogil:
+    cdef entry_t* end = &s.ends[VOLATILE if e.heap_pos else PERSISTENT]
+    if ks.policy == ALLKEYS_LFU or ks.policy == VOLATILE_LFU:
+        count_use(ks, e, now_ns)
+    e.stamp = now_ns
+    if end.older != e:
+        unlink_entry(e)
+        link_newest(end, e)
+
+
+# --- keys ----------------------------------------------------------------------------------------------------------
+
+cdef entry_t* lookup(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen,
+                     int64_t now_ns) noexcept nogil:
+    """The key's entry; NULL where there is none, or where its deadline has passed (it is removed then)."""
+    cdef entry_t* e = table_find(&s.table, h, key, klen)
+    if e != NULL and e.heap_pos and s.heap.slots[e.heap_pos - 1].at <= now_ns // 1000000:
+        remove_entry(s, h, e)
+        rl_add(&ks.expired, 1)
+        return NULL
+    return e
+
+
+cdef entry_t* create(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen, size_t vlen,
+                     int64_t now_ns) noexcept nogil:
+    """A new string entry with room for `vlen` bytes, which the caller fills. The key must be absent. NULL: no memory."""
+    cdef entry_t* e = <entry_t*>malloc(sizeof(entry_t) + klen + vlen)
+    if e == NULL:
+        return NULL
+    e.stamp = now_ns
+    e.heap_pos = 0
+    e.klen = <unsigned int>klen
+    e.vlen = <unsigned int>vlen
+    e.type = 0
+    e.flags = 0
+    e.lfu = LFU_START
+    e.spare = 0
+    memcpy(entry_key(e), key, klen)
+    if not table_insert(&s.table, h, e):
+        free(e)
+        return NULL
+    link_newest(&s.ends[PERSISTENT], e)
+    s.entry_bytes += rl_granted(e)
+    publish(s)
+    return e
+
+
+cdef entry_t* set_value_size(stripe_t* s, uint64_t h, entry_t* e, size_t vlen, bint greedy) noexcept nogil:
+    """Makes room for a value of `vlen` bytes, keeping what is there. The entry may move. NULL: no memory, no change.
+
+    `greedy` allocates ahead, for values that grow piece by piece.
+    """
+    cdef:
+        size_t need = sizeof(entry_t) + e.klen + vlen
+        size_t usable = rl_usable(e)
+        size_t before = rl_granted(e)
+        uintptr_t former = <uintptr_t>e
+        entry_t* moved
+    if need <= usable and (greedy or usable - need <= need // 2 + 16):
+        e.vlen = <unsigned int>vlen
+        return e
+    moved = <entry_t*>realloc(e, need + (min(need, <size_t>GREED) if greedy else 0))
+    if moved == NULL:
+        return NULL
+    if <uintptr_t>moved != former:
+        moved.newer.older = moved
+        moved.older.newer = moved
+        if moved.heap_pos:
+            s.heap.slots[moved.heap_pos - 1].entry = moved
+        table_replace(&s.table, h, former, moved)
+    moved.vlen = <unsigned int>vlen
+    s.entry_bytes += <int64_t>rl_granted(moved) - <int64_t>before
+    publish(s)
+    return moved
+
+
+cdef void remove_entry(stripe_t* s, uint64_t h, entry_t* e) noexcept nogil:
+    if e.heap_pos:
+        heap_remove(&s.heap, e)
+    unlink_entry(e)
+    table_remove(&s.table, h, e)
+    s.entry_bytes -= rl_granted(e)
+    free(e)
+    publish(s)
+
+
+cdef bint set_deadline(stripe_t* s, entry_t* e, int64_t at_ms) noexcept nogil:
+    if e.heap_pos:
+        heap_update(&s.heap, e, at_ms)
+    else:
+        if not heap_push(&s.heap, e, at_ms):
+            return False
+        unlink_entry(e)
+        link_newest(&s.ends[VOLATILE], e)
+    publish(s)
+    return True
+
+
+cdef void clear_deadline(stripe_t* s, entry_t* e) noexcept nogil:
+    if e.heap_pos:
+        heap_remove(&s.heap, e)
+        unlink_entry(e)
+        link_newest(&s.ends[PERSISTENT], e)
+        publish(s)
+
+
+# --- expiry --------------------------------------------------------------------------------------------------------
+
+cdef int64_t expire_due(keyspace_t* ks, int64_t now_ms, int64_t until_ns) noexcept nogil:
+    """Removes every key whose deadline has passed, a few for each taking of a lock, and stops at `until_ns`."""
+    cdef:
+        int64_t removed = 0
+        stripe_t* s
+        entry_t* e
+        int d, i, n
+    if not rl_load_int(&ks.active_expire):
+        return 0
+    for d in range(ks.databases):
+        for i in range(ks.stripes):
+            s = stripe_at(ks, d, i)
+            while rl_load(&s.next_deadline) <= now_ms:
+                n = 0
+                pthread_mutex_lock(&ks.locks[i].mutex)
+                s = stripe_at(ks, d, i)      # SWAPDB may have come between
+                while n < EXPIRE_BATCH and s.heap.len and s.heap.slots[0].at <= now_ms:
+                    e = s.heap.slots[0].entry
+                    remove_entry(s, hash_key(ks, entry_key(e), e.klen), e)
+                    n += 1
+                pthread_mutex_unlock(&ks.locks[i].mutex)
+                removed += n
+                rl_add(&ks.expired, n)
+                if rl_monotonic_ns() >= until_ns:
+                    return removed
+    return removed
+
+
+cdef void move_tables(keyspace_t* ks) noexcept nogil:
+    """Helps tables that are growing or shrinking along, so that an idle one does not stay in two halves."""
+    cdef stripe_t* s
+    cdef int d, i
+    for d in range(ks.databases):
+        for i in range(ks.stripes):
+            s = stripe_at(ks, d, i)
+            if rl_load(&s.keys) == 0 or s.table.rehash_at < 0:    # a stale look costs a turn, no more
+                continue
+            pthread_mutex_lock(&ks.locks[i].mutex)
+            s = stripe_at(ks, d, i)
+            table_rehash(&s.table, REHASH_BATCH)
+            publish(s)
+            pthread_mutex_unlock(&ks.locks[i].mutex)
+
+
+# --- eviction ------------------------------------------------------------------------------------------------------
+
+cdef struct victim_t:
+    int database
+    int index
+    uint64_t rank              # the lowest goes first
+    bint found
+
+
+cdef inline bint only_volatile(int policy_) noexcept nogil:
+    return policy_ >= VOLATILE_LRU
+
+
+cdef void oldest_of(keyspace_t* ks, int d, int i, victim_t* best) noexcept nogil:
+    """Offers the least recently used entry of one stripe."""
+    cdef stripe_t* s
+    cdef entry_t* end
+    cdef int which
+    pthread_mutex_lock(&ks.locks[i].mutex)
+    s = stripe_at(ks, d, i)
+    for which in range(VOLATILE if only_volatile(ks.policy) else PERSISTENT, VOLATILE + 1):
+        end = &s.ends[which]
+        if end.newer != end and (not best.found or end.newer.stamp < best.rank):
+            best.database, best.index, best.rank, best.found = d, i, end.newer.stamp, True
+    pthread_mutex_unlock(&ks.locks[i].mutex)
+
+
+cdef entry_t* oldest_in(keyspace_t* ks, stripe_t* s) noexcept nogil:
+    cdef entry_t* a = s.ends[VOLATILE].newer if s.ends[VOLATILE].newer != &s.ends[VOLATILE] else NULL
+    cdef entry_t* b = s.ends[PERSISTENT].newer if s.ends[PERSISTENT].newer != &s.ends[PERSISTENT] else NULL
+    if only_volatile(ks.policy) or b == NULL:
+        return a
+    return b if a == NULL or b.stamp < a.stamp else a
+
+
+cdef entry_t* sampled_in(keyspace_t* ks, stripe_t* s, uint64_t* state) noexcept nogil:
+    if only_volatile(ks.policy):
+        return s.heap.slots[next_random(state) % s.heap.len].entry if s.heap.len else NULL
+    return table_random(&s.table, state)
+
+
+cdef bint random_stripe(keyspace_t* ks, uint64_t* state, victim_t* at) noexcept nogil:
+    """A stripe chosen with the weight of its candidates. False: none has any."""
+    cdef int64_t total = 0, n, pick
+    cdef int d, i, turn
+    cdef stripe_t* s
+    for turn in range(2):
+        if turn == 1:
+            if total == 0:
+                return False
+            pick = <int64_t>(next_random(state) % <uint64_t>total)
+        for d in range(ks.databases):
+            for i in range(ks.stripes):
+                s = stripe_at(ks, d, i)
+                n = rl_load(&s.volatiles) if only_volatile(ks.policy) else rl_load(&s.keys)
+                if turn == 0:
+                    total += n
+                elif pick < n:
+                    at.database, at.index = d, i
+                    return True
+                else:
+                    pick -= n
+    return False
+
+
+cdef bint evict_one(keyspace_t* ks, uint64_t* state) noexcept nogil:
+    """Removes one key as the policy says. False: there is none to remove."""
+    cdef:
+        victim_t best
+        victim_t at
+        stripe_t* s
+        entry_t* e
+        int d, i, n
+        int64_t now_ns = rl_monotonic_ns()
+        uint64_t rank
+        uint64_t key_hash = 0
+        bint lfu = ks.policy == ALLKEYS_LFU or ks.policy == VOLATILE_LFU
+        bint lru = ks.policy == ALLKEYS_LRU or ks.policy == VOLATILE_LRU
+    best.found = False
+    best.database = best.index = 0
+    best.rank = 0
+    if lru or ks.policy == VOLATILE_TTL:
+        for d in range(ks.databases):
+            for i in range(ks.stripes):
+                s = stripe_at(ks, d, i)
+                if lru:
+                    if rl_load(&s.volatiles if only_volatile(ks.policy) else &s.keys):
+                        oldest_of(ks, d, i, &best)
+                elif rl_load(&s.volatiles):
+                    rank = <uint64_t>rl_load(&s.next_deadline)
+                    if not best.found or rank < best.rank:
+                        best.database, best.index, best.rank, best.found = d, i, rank, True
+    elif lfu:
+        # The lowest counter of a sample, the longest unused among equals.
+        for n in range(4 * ks.samples):
+            if not random_stripe(ks, state, &at):
+                return False
+            pthread_mutex_lock(&ks.locks[at.index].mutex)
+            e = sampled_in(ks, stripe_at(ks, at.database, at.index), state)
+            if e != NULL:
+                rank = (<uint64_t>lfu_now(ks, e, now_ns) << 56) | (e.stamp >> 8)
+                if not best.found or rank < best.rank:
+                    best.database, best.index, best.rank, best.found = at.database, at.index, rank, True
+                    key_hash = hash_key(ks, entry_key(e), e.klen)
+            pthread_mutex_unlock(&ks.locks[at.index].mutex)
+    else:
+        best.found = random_stripe(ks, state, &best)
+    if not best.found:
+        return False
+
+    pthread_mutex_lock(&ks.locks[best.index].mutex)
+    s = stripe_at(ks, best.database, best.index)
+    if lru:
+        e = oldest_in(ks, s)
+    elif ks.policy == VOLATILE_TTL:
+        e = s.heap.slots[0].entry if s.heap.len else NULL
+    elif lfu:
+        e = find_by_rank(ks, s, key_hash, best.rank, now_ns)
+    else:
+        e = sampled_in(ks, s, state)
+    if e != NULL:
+        remove_entry(s, hash_key(ks, entry_key(e), e.klen), e)
+        rl_add(&ks.evicted, 1)
+    pthread_mutex_unlock(&ks.locks[best.index].mutex)
+    return True
+
+
+cdef struct rank_search_t:
+    keyspace_t* ks
+    uint64_t h
+    uint64_t rank
+    int64_t now_ns
+    entry_t* found
+
+
+cdef void match_rank(void* context, entry_t* e) noexcept nogil:
+    cdef rank_search_t* c = <rank_search_t*>context
+    if ((<uint64_t>lfu_now(c.ks, e, c.now_ns) << 56) | (e.stamp >> 8)) == c.rank and \
+            hash_key(c.ks, entry_key(e), e.klen) == c.h:
+        c.found = e
+
+
+cdef entry_t* find_by_rank(keyspace_t* ks, stripe_t* s, uint64_t h, uint64_t rank, int64_t now_ns) noexcept nogil:
+    """The sampled entry again, after its lock was let go: its bucket holds it, unless it has gone or been used."""
+    cdef rank_search_t c
+    c.ks, c.h, c.rank, c.now_ns, c.found = ks, h, rank, now_ns, NULL
+    table_bucket(&s.table, h, match_rank, &c)
+    return c.found
+
+
+cdef bint make_room(keyspace_t* ks) noexcept nogil:
+    """Evicts until used memory is within maxmemory, for a bounded time; the next command goes on where it stopped."""
+    cdef:
+        int64_t limit = rl_load(&ks.maxmemory)
+        int64_t until
+        uint64_t state
+        int n = 0
+    if limit == 0 or used_memory(ks) <= limit:
+        return True
+    if ks.policy == NOEVICTION:
+        return False
+    until = rl_monotonic_ns()
+    state = <uint64_t>until | 1
+    # tenacity 10 is half a millisecond, as in Redis; 100 is as long as it takes
+    until += <int64_t>50000 * ks.tenacity if ks.tenacity <= 10 else (
+        <int64_t>500000 << min(ks.tenacity - 10, 30) if ks.tenacity < 100 else <int64_t>NEVER // 2)
+    while used_memory(ks) > limit:
+        if not evict_one(ks, &state):
+            return False
+        n += 1
+        if n % 16 == 0 and rl_monotonic_ns() > until:
+            break
+    return True
+
+
+# --- a stripe's life -------------------------------------------------------------------------------------------------
+
+cdef void stripe_init(stripe_t* s, const uint64_t* seed, int64_t* total) noexcept nogil:
+    cdef int which
+    table_init(&s.table, seed)
+    heap_init(&s.heap)
+    for which in range(2):
+        s.ends[which].newer = &s.ends[which]
+        s.ends[which].older = &s.ends[which]
+    s.entry_bytes = 0
+    s.counted = 0
+    s.total = total
+    s.next_deadline = NEVER
+    s.keys = 0
+    s.volatiles = 0
+    s.observers = 0
+
+
+cdef void free_visited(void* context, entry_t* e) noexcept nogil:
+    free(e)
+
+
+cdef class Grave:
+    """What FLUSHDB took out of the keyspace, to be freed by `bury()`: at once, or later by another thread."""
+
+    def __cinit__(self, int stripes):
+        self.tables = <table_t*>calloc(stripes, sizeof(table_t))
+        self.heaps = <heap_t*>calloc(stripes, sizeof(heap_t))
+        if self.tables == NULL or self.heaps == NULL:
+            raise MemoryError
+
+    cdef void take(self, stripe_t* s, const uint64_t* seed) noexcept:
+        """Empties a stripe (its lock is held) into this grave."""
+        cdef int which
+        self.tables[self.filled] = s.table
+        self.heaps[self.filled] = s.heap
+        self.filled += 1
+        self.keys += table_size(&s.table)
+        table_init(&s.table, seed)
+        heap_init(&s.heap)
+        for which in range(2):
+            s.ends[which].newer = &s.ends[which]
+            s.ends[which].older = &s.ends[which]
+        s.entry_bytes = 0
+        publish(s)
+
+    def bury(self):
+        """Frees everything, without the GIL. May be called again to no effect."""
+        cdef int i
+        with nogil:
+            for i in range(self.filled):
+                table_each(&self.tables[i], free_visited, NULL)
+                table_release(&self.tables[i])
+                heap_release(&self.heaps[i])
+            self.filled = 0
+
+    def __dealloc__(self):
+        if self.filled:
+            self.bury()
+        free(self.tables)
+        free(self.heaps)
+
+
+cdef class Keyspace:
+    """All databases of one server. Thread-safe; each method takes the locks it needs.
+
+    databases: how many; stripes: locks, a power of two up to 64.
+    """
+
+    def __cinit__(self, int databases=16, int stripes=16):
+        cdef int d, i
+        cdef bytes secret = os.urandom(16)
+        if stripes < 1 or stripes > MAX_STRIPES or stripes & (stripes - 1):
+            raise ValueError(f"stripes must be a power of two from 1 to {MAX_STRIPES}, not {stripes}")
+        if databases < 1:
+            raise ValueError(f"databases must be at least 1, not {databases}")
+        self.ks = <keyspace_t*>calloc(1, sizeof(keyspace_t))
+        if self.ks == NULL:
+            raise MemoryError
+        self.ks.stripes = stripes
+        self.ks.databases = databases
+        memcpy(self.ks.seed, <const char*>secret, 16)
+        self.ks.locks = <lock_t*>calloc(stripes, sizeof(lock_t))
+        self.ks.stripe_of = <stripe_t**>calloc(stripes * databases, sizeof(stripe_t*))
+        if self.ks.locks == NULL or self.ks.stripe_of == NULL:
+            raise MemoryError
+        for i in range(stripes):
+            pthread_mutex_init(&self.ks.locks[i].mutex, NULL)
+        for d in range(databases):
+            for i in range(stripes):
+                self.ks.stripe_of[d * stripes + i] = <stripe_t*>calloc(1, sizeof(stripe_t))
+                if self.ks.stripe_of[d * stripes + i] == NULL:
+                    raise MemoryError
+                stripe_init(stripe_at(self.ks, d, i), self.ks.seed, &self.ks.locks[i].bytes)
+        self.ks.wall_offset_ms = rl_wall_ms() - rl_monotonic_ns() // 1000000
+        self.ks.samples = 5
+        self.ks.tenacity = 10
+        self.ks.lfu_log_factor = 10
+        self.ks.lfu_decay_minutes = 1
+        self.ks.active_expire = 1
+        self.ks.max_string = 512 << 20
+
+    def __dealloc__(self):
+        cdef int i
+        if self.ks == NULL:
+            return
+        if self.ks.stripe_of != NULL:
+            for i in range(self.ks.stripes * self.ks.databases):
+                if self.ks.stripe_of[i] != NULL:
+                    table_each(&self.ks.stripe_of[i].table, free_visited, NULL)
+                    table_release(&self.ks.stripe_of[i].table)
+                    heap_release(&self.ks.stripe_of[i].heap)
+                    free(self.ks.stripe_of[i])
+        if self.ks.locks != NULL:
+            for i in range(self.ks.stripes):
+                pthread_mutex_destroy(&self.ks.locks[i].mutex)
+        free(self.ks.stripe_of)
+        free(self.ks.locks)
+        free(self.ks)
+
+    cdef void acquire(self, uint64_t mask) noexcept:
+        cdef int i
+        while mask:
+            i = rl_ctz64(mask)
+            if pthread_mutex_trylock(&self.ks.locks[i].mutex):
+                with nogil:
+                    pthread_mutex_lock(&self.ks.locks[i].mutex)
+            mask &= mask - 1
+
+    cdef void release(self, uint64_t mask) noexcept:
+        unlock_mask(self.ks, mask)
+
+    cdef stripe_t* checked(self, int database, int i) except NULL:
+        if not 0 <= database < self.ks.databases:
+            raise IndexError(f"database {database} of {self.ks.databases}")
+        return stripe_at(self.ks, database, i)
+
+    @property
+    def databases(self):
+        return self.ks.databases
+
+    @property
+    def stripes(self):
+        return self.ks.stripes
+
+    def size(self, int database):
+        """The number of keys, those past their deadline but not yet removed included (as DBSIZE counts)."""
+        cdef int i
+        return sum([rl_load(&self.checked(database, i).keys) for i in range(self.ks.stripes)])
+
+    def volatile_size(self, int database):
+        """The number of keys with a deadline."""
+        cdef int i
+        return sum([rl_load(&self.checked(database, i).volatiles) for i in range(self.ks.stripes)])
+
+    def average_ttl_ms(self, int database):
+        """The mean time to live of a sample of the volatile keys, in milliseconds; 0 where there are none."""
+        cdef int i, j
+        cdef int64_t now = rl_monotonic_ns() // 1000000, sum = 0, n = 0
+        cdef stripe_t* s
+        for i in range(self.ks.stripes):
+            self.acquire(<uint64_t>1 << i)
+            s = stripe_at(self.ks, database, i)
+            for j in range(0, s.heap.len, max(1, <int>s.heap.len // 16)):
+                sum += max(<int64_t>0, s.heap.slots[j].at - now)
+                n += 1
+            self.release(<uint64_t>1 << i)
+        return sum // n if n else 0
+
+    def used_memory(self):
+        """Bytes taken by entries, tables, heaps and client buffers, as the allocator granted them."""
+        return used_memory(self.ks)
+
+    def dataset_bytes(self):
+        """Bytes taken by entries alone."""
+        cdef int i
+        cdef int64_t sum = 0
+        for i in range(self.ks.stripes * self.ks.databases):
+            sum += self.ks.stripe_of[i].entry_bytes
+        return sum
+
+    def counters(self):
+        """Figures since the start or the last reset: expired and evicted keys, and the peak of used memory."""
+        used_memory(self.ks)
+        return {"expired_keys": rl_load(&self.ks.expired), "evicted_keys": rl_load(&self.ks.evicted),
+                "peak": rl_load(&self.ks.peak), "client_bytes": rl_load(&self.ks.other_bytes)}
+
+    def reset_counters(self):
+        rl_store(&self.ks.expired, 0)
+        rl_store(&self.ks.evicted, 0)
+        rl_store(&self.ks.peak, used_memory(self.ks))
+
+    def configure(self, *, maxmemory=None, policy=None, samples=None, tenacity=None, lfu_log_factor=None,
+                  lfu_decay_minutes=None, active_expire=None, max_string=None):
+        """Sets what is given. `policy` is the index of the policy in Redis's order (see keyspace.pxd)."""
+        if maxmemory is not None:
+            rl_store(&self.ks.maxmemory, maxmemory)
+        if policy is not None:
+            self.ks.policy = policy
+        if samples is not None:
+            self.ks.samples = samples
+        if tenacity is not None:
+            self.ks.tenacity = tenacity
+        if lfu_log_factor is not None:
+            self.ks.lfu_log_factor = lfu_log_factor
+        if lfu_decay_minutes is not None:
+            self.ks.lfu_decay_minutes = lfu_decay_minutes
+        if active_expire is not None:
+            rl_store_int(&self.ks.active_expire, active_expire)
+        if max_string is not None:
+            self.ks.max_string = min(max_string, 0xffffffff)
+
+    def observe(self, int database, bytes key, int by):
+        """Adds to the observers of a key's stripe; above none, its commands all take the ordinary path."""
+        cdef int i = stripe_index(self.ks, hash_key(self.ks, key, len(key)))
+        # No lock: who takes the stripe's lock after this sees it, who held it before has had its say.
+        rl_add_int(&stripe_at(self.ks, database, i).observers, by)
+        rl_add_int(&self.ks.observers, by)
+
+    def make_room(self):
+        """Evicts until within maxmemory. False: over it, and there is nothing to evict."""
+        cdef bint fine
+        with nogil:
+            fine = make_room(self.ks)
+        return fine
+
+    def follow_wall_clock(self):
+        """Takes over a step of the wall clock, so that absolute times on the wire are right again.
+
+        Small drifts are left alone: a deadline given as a date then reads back as that very date.
+        """
+        cdef int64_t offset = rl_wall_ms() - rl_monotonic_ns() // 1000000
+        if abs(offset - self.ks.wall_offset_ms) > 500:
+            self.ks.wall_offset_ms = offset
+
+    def keep(self, int64_t budget_ns):
+        """One turn of the background work, without the GIL: expiry, and tables that are being moved.
+
+        Returns the nanoseconds until the next deadline, at most 25 ms.
+        """
+        cdef int64_t wait
+        with nogil:
+            wait = keep_once(self.ks, budget_ns)
+        return wait
+
+    cdef Grave flush(self, int database, uint64_t held):
+        """Empties one database, or all (-1). Returns the Grave that holds what was there."""
+        cdef int d, i
+        cdef uint64_t wanted = self.all_mask() & ~held
+        cdef Grave grave = Grave(self.ks.stripes * self.ks.databases)
+        self.acquire(wanted)
+        for d in range(self.ks.databases):
+            if database == -1 or d == database:
+                for i in range(self.ks.stripes):
+                    grave.take(stripe_at(self.ks, d, i), self.ks.seed)
+        self.release(wanted)
+        return grave
+
+    cdef void swap(self, int a, int b, uint64_t held) noexcept:
+        """Exchanges two databases. Observers stay: they watch a database's name, not its content."""
+        cdef int i, n = self.ks.stripes
+        cdef stripe_t* x
+        cdef stripe_t* y
+        cdef uint64_t wanted = self.all_mask() & ~held
+        self.acquire(wanted)
+        for i in range(n):
+            x, y = self.ks.stripe_of[a * n + i], self.ks.stripe_of[b * n + i]
+            self.ks.stripe_of[a * n + i], self.ks.stripe_of[b * n + i] = y, x
+            x.observers, y.observers = y.observers, x.observers
+        self.release(wanted)
+
+    cdef uint64_t all_mask(self) noexcept:
+        return (<uint64_t>1 << self.ks.stripes) - 1 if self.ks.stripes < 64 else ~<uint64_t>0
+
+
+cdef int64_t keep_once(keyspace_t* ks, int64_t budget_ns) noexcept nogil:
+    cdef:
+        int64_t now = rl_monotonic_ns()
+        int64_t soonest = NEVER
+        int i
+    expire_due(ks, now // 1000000, now + budget_ns)
+    move_tables(ks)
+    for i in range(ks.stripes * ks.databases):
+        soonest = min(soonest, rl_load(&ks.stripe_of[i].next_deadline))
+    now = rl_monotonic_ns()
+    if soonest >= now // 1000000 + 25:
+        return 25000000
+    return max(<int64_t>1000000, soonest * 1000000 - now)

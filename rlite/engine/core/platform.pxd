@@ -1,0 +1,30 @@
+"""The words of platform.h, for cimport. Reads as its table of contents."""
+from libc.stdint cimport int64_t, uint64_t
+
+cdef extern from "platform.h" nogil:
+    int RL_HAVE_EPOLL
+
+    # atomics: relaxed, for counters and published figures; _int: acquire/release, for gates
+    int64_t rl_load(const int64_t* p) noexcept
+    void rl_store(int64_t* p, int64_t v) noexcept
+    void rl_bump(int64_t* p, int64_t by) noexcept      # one writer
+    int64_t rl_add(int64_t* p, int64_t by) noexcept    # many writers
+    void rl_add_int(int* p, int by) noexcept
+    int rl_load_int(const int* p) noexcept
+    void rl_store_int(int* p, int v) noexcept
+
+    void rl_prefetch(const void* p) noexcept
+    int rl_ctz64(uint64_t v) noexcept
+    int rl_popcount(unsigned v) noexcept
+    uint64_t rl_read64(const void* p) noexcept
+    int rl_unlikely(int v) noexcept
+    uint64_t rl_bitreverse64(uint64_t v) noexcept
+
+    int64_t rl_monotonic_ns() noexcept
+    int64_t rl_wall_ms() noexcept
+
+    size_t rl_granted(void* p) noexcept                 # bytes the allocator took for a malloc'ed block
+    size_t rl_usable(void* p) noexcept                  # bytes of it that may be used
+    void* rl_zeroed(size_t size) noexcept               # NULL when there is no memory
+    void rl_zeroed_free(void* p, size_t size) noexcept
+    void* rl_zeroed_grow(void* p, size_t size, size_t wanted) noexcept

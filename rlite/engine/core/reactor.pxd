@@ -1,0 +1,75 @@
+"""The I/O threads: sockets in, commands run, replies out. See `Loop.turn` for the order of things."""
+from libc.stdint cimport int64_t, uint64_t
+
+from rlite.engine.core.connection cimport conn_t
+from rlite.engine.core.counters cimport Counters
+from rlite.engine.core.execute cimport CommandTable, call_t, commands_t
+from rlite.engine.core.keyspace cimport Keyspace, keyspace_t
+from rlite.engine.core.poller cimport poller_t, ready_t
+from rlite.engine.core.resp cimport parsed
+
+cdef enum:
+    INPUT_SIZE = 65536         # what one read takes at most, unless a large argument is on its way
+    READY = 256                # connections looked at in one turn
+    CHOKE = 1 << 20            # reply bytes waiting at which a connection's commands wait too
+    KEEP_OUT = 4096            # a larger reply buffer is given back once it is sent
+    KEEP_ARGS = 1024           # as is a longer array of arguments
+
+cdef struct tag_t:             # what the poller points at for sockets that are no connections
+    int kind
+    int index
+
+cdef class Gate:
+    """Reasons of the whole server against the plain path (a pause, MONITOR …); 0: none."""
+    cdef int reasons
+
+cdef class Loop:
+    """One I/O thread's work. All but `post`, `stop` and the figures is for that thread alone."""
+    cdef Keyspace keyspace
+    cdef keyspace_t* ks
+    cdef CommandTable command_table
+    cdef commands_t* commands
+    cdef Gate gate
+    cdef object handler
+    cdef readonly Counters counters
+    cdef poller_t poller
+    cdef ready_t ready[READY]
+    cdef tag_t wake
+    cdef int wake_in, wake_out
+    cdef tag_t listener_tags[64]
+    cdef list listeners
+    cdef object mail                   # deque of (method name, client, argument)
+    cdef int stopping
+    cdef bint woken
+    cdef char* input
+    cdef uint64_t* hashes
+    cdef int hashes_cap
+    cdef conn_t** writers
+    cdef int n_writers, cap_writers
+    cdef conn_t** doomed
+    cdef int n_doomed, cap_doomed
+    cdef set clients                   # keeps them alive
+    cdef size_t start                  # where the command being parsed begins in its buffer
+    cdef int64_t slow_ns               # negative: off
+    cdef int64_t query_limit           # client-query-buffer-limit
+    cdef int64_t turns
+    cdef call_t call
+
+    cdef void loop(self) noexcept nogil
+    cdef void serve(self, conn_t* c, int events) noexcept nogil
+    cdef void receive(self, conn_t* c) noexcept nogil
+    cdef void process(self, conn_t* c, const char* buf, size_t size) noexcept nogil
+    cdef bint plain(self, conn_t* c) noexcept nogil
+    cdef bint looks_plain(self, conn_t* c) noexcept nogil
+    cdef parsed ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept
+    cdef void answer(self, conn_t* c, parsed what) noexcept
+    cdef void refuse(self, conn_t* c) noexcept
+    cdef void slow(self, conn_t* c, int64_t ns) noexcept
+    cdef void keep_rest(self, conn_t* c, const char* buf, size_t size) noexcept nogil
+    cdef void send(self, conn_t* c) noexcept nogil
+    cdef void watch(self, conn_t* c) noexcept nogil
+    cdef void queue(self, conn_t* c) noexcept nogil
+    cdef void doom(self, conn_t* c) noexcept nogil
+    cdef void bury(self) noexcept
+    cdef void take_mail(self) noexcept
+    cdef void accept(self, int index) noexcept

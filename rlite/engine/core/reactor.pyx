@@ -1,0 +1,562 @@
+# cython: cdivision=True
+"""The I/O threads: sockets in, commands run, replies out.
+
+A turn of a loop: wait; receive from every socket that is ready, parse, run; send. All of it goes without the GIL as
+long as only plain work turns up (see `Loop.plain`). Anything else takes the GIL once for the run of commands that
+needs it (`Loop.ordinary`). What other threads want of a connection (close it, resume it, hand it a message) they
+`post` to its loop, which looks between turns.
+"""
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy, memmove, memset
+
+import collections
+import os
+
+from rlite.engine import errors
+from rlite.engine import reply as replies
+from rlite.engine.core.connection cimport KIND_CONN, KIND_LISTENER, KIND_WAKE, Client, conn_t
+from rlite.engine.core.counters cimport Counters
+from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys
+from rlite.engine.core.keyspace cimport Keyspace, lock_mask, make_room, stripe_at, stripe_index, unlock_mask
+from rlite.engine.core.platform cimport rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int
+from rlite.engine.core.poller cimport (
+    BROKEN, READABLE, WRITABLE, poller_forget, poller_init, poller_release, poller_set, poller_wait,
+)
+from rlite.engine.core.resp cimport (
+    P_BULK_LENGTH, P_BULK_STRING, P_EXPECTED_DOLLAR, P_INLINE_TOO_BIG, P_MULTIBULK_LENGTH, P_MULTIBULK_STRING,
+    P_UNAUTH_BULK, P_UNAUTH_MULTIBULK, PARSED_COMMAND, PARSED_ERROR, PARSED_INLINE, PARSED_MORE, PARSED_NOTHING,
+    arg_t, encode_reply, out_raw, out_release, parse_request, parsed,
+)
+from rlite.engine.split_args import UnbalancedQuotes, split_args
+
+cdef extern from "sys/socket.h" nogil:
+    ssize_t c_recv "recv" (int fd, void* buf, size_t size, int flags) noexcept
+    ssize_t c_send "send" (int fd, const void* buf, size_t size, int flags) noexcept
+    int MSG_NOSIGNAL, MSG_DONTWAIT
+
+PROTOCOL_ERRORS = {
+    P_MULTIBULK_LENGTH: errors.INVALID_MULTIBULK_LENGTH, P_MULTIBULK_STRING: errors.TOO_BIG_MULTIBULK_STRING,
+    P_BULK_LENGTH: errors.INVALID_BULK_LENGTH, P_BULK_STRING: errors.TOO_BIG_BULK_STRING,
+    P_EXPECTED_DOLLAR: errors.EXPECTED_DOLLAR, P_INLINE_TOO_BIG: errors.TOO_BIG_INLINE,
+    P_UNAUTH_MULTIBULK: errors.UNAUTH_MULTIBULK_LENGTH, P_UNAUTH_BULK: errors.UNAUTH_BULK_LENGTH,
+}
+
+cdef bytes INTERNAL = b"-" + errors.INTERNAL.encode() + b"\r\n"
+
+
+cdef class Gate:
+    def close(self):
+        """Sends every command of every client to Python, until as many `open` as `close`."""
+        rl_store_int(&self.reasons, self.reasons + 1)
+
+    def open(self):
+        rl_store_int(&self.reasons, self.reasons - 1)
+
+
+cdef list listed(conn_t* c):
+    """The command just parsed, as Python sees it."""
+    cdef int i
+    return [PyBytes_FromStringAndSize(c.parse.args[i].data, c.parse.args[i].size) for i in range(c.parse.argc)]
+
+
+cdef class Loop:
+    """
+    handler: `execute(client, args) -> reply`, `admit(socket, address) -> Client | None`, `place(client)` (gives a new
+    client to a loop), `closed(client)`, `slow(client, args, ns)`, `refused(client, reason)`, `bug(client, args)`.
+    """
+
+    def __cinit__(self, Keyspace keyspace, CommandTable table, Gate gate, handler, bint use_poll=False):
+        self.keyspace = keyspace
+        self.ks = keyspace.ks
+        self.command_table = table
+        self.commands = &table.table
+        self.gate = gate
+        self.handler = handler
+        self.counters = Counters(len(table.names))
+        self.mail = collections.deque()
+        self.clients = set()
+        self.listeners = []
+        self.slow_ns = -1
+        self.query_limit = 1 << 30
+        self.input = <char*>malloc(INPUT_SIZE)
+        self.wake.kind = KIND_WAKE
+        self.wake_in = self.wake_out = -1
+        if self.input == NULL or not poller_init(&self.poller, use_poll):
+            raise MemoryError
+        self.wake_in, self.wake_out = os.pipe()
+        os.set_blocking(self.wake_in, False)
+        os.set_blocking(self.wake_out, False)
+        poller_set(&self.poller, self.wake_in, READABLE, &self.wake, False)
+
+    def __dealloc__(self):
+        poller_release(&self.poller)
+        if self.wake_in >= 0:
+            os.close(self.wake_in)
+            os.close(self.wake_out)
+        free(self.input)
+        free(self.hashes)
+        free(self.writers)
+        free(self.doomed)
+
+    # --- for every thread, with the GIL ---
+
+    def post(self, str what, client=None, argument=None):
+        """Asks the loop to do something between turns: adopt, send, close, close_after, resume, listen, deafen."""
+        self.mail.append((what, client, argument))
+        try:
+            os.write(self.wake_out, b"!")
+        except BlockingIOError:
+            pass                        # it is full of wake-ups already
+
+    def stop(self):
+        """Ends `run` after the current turn."""
+        rl_store_int(&self.stopping, 1)
+        self.post("nothing")
+
+    def configure(self, *, slow_ns=None, query_limit=None):
+        """slow_ns: commands that take as long are reported (negative: none); query_limit: bytes of pending input."""
+        if slow_ns is not None:
+            self.slow_ns = slow_ns
+        if query_limit is not None:
+            self.query_limit = query_limit
+
+    @property
+    def turn_count(self):
+        return self.turns
+
+    def run(self):
+        """Serves until `stop`, then closes every connection. Blocks; without the GIL but where Python is needed."""
+        with nogil:
+            self.loop()
+        for client in list(self.clients):
+            self.doom((<Client>client).conn)
+        self.bury()
+
+    # --- a turn ---
+
+    cdef void loop(self) noexcept nogil:
+        cdef int i, n
+        while not rl_load_int(&self.stopping):
+            n = poller_wait(&self.poller, self.ready, READY, -1)
+            self.turns += 1
+            for i in range(n):
+                if (<tag_t*>self.ready[i].data).kind == KIND_CONN:
+                    self.serve(<conn_t*>self.ready[i].data, self.ready[i].events)
+                elif (<tag_t*>self.ready[i].data).kind == KIND_WAKE:
+                    self.woken = True
+                else:
+                    with gil:
+                        self.accept((<tag_t*>self.ready[i].data).index)
+            if self.woken:
+                with gil:
+                    self.take_mail()
+            for i in range(self.n_writers):
+                self.writers[i].queued = False
+                if not self.writers[i].closing:
+                    self.send(self.writers[i])
+            self.n_writers = 0
+            if self.n_doomed:
+                with gil:
+                    self.bury()
+
+    cdef void serve(self, conn_t* c, int events) noexcept nogil:
+        if c.closing:
+            return
+        if events & WRITABLE:
+            self.send(c)
+        if events & (READABLE | BROKEN) and not c.closing:
+            self.receive(c)
+
+    cdef void receive(self, conn_t* c) noexcept nogil:
+        cdef:
+            ssize_t n
+            size_t cap
+            char* grown
+        if c.input == NULL:
+            n = c_recv(c.fd, self.input, INPUT_SIZE, MSG_DONTWAIT)
+        else:
+            if c.input_cap - c.input_size < INPUT_SIZE // 4:
+                # Doubled as bytes come: a length announced and not sent costs nothing.
+                cap = c.input_cap * 2 if c.input_cap > INPUT_SIZE else INPUT_SIZE * 2
+                grown = <char*>realloc(c.input, cap)
+                if grown == NULL:
+                    self.doom(c)
+                    return
+                c.input = grown
+                c.input_cap = cap
+            n = c_recv(c.fd, c.input + c.input_size, c.input_cap - c.input_size, MSG_DONTWAIT)
+        if n <= 0:
+            if n == 0 or (errno != EAGAIN and errno != EINTR):
+                self.doom(c)
+            return
+        c.active_ns = rl_monotonic_ns()
+        c.net_in += n
+        self.counters.net_in += n
+        self.counters.reads += 1
+        if c.input == NULL:
+            self.process(c, self.input, n)
+        else:
+            c.input_size += n
+            self.process(c, c.input, c.input_size)
+
+    cdef void process(self, conn_t* c, const char* buf, size_t size) noexcept nogil:
+        """Runs what is complete in the buffer, and keeps the rest."""
+        cdef parsed what = PARSED_NOTHING
+        self.call.now_ns = c.active_ns
+        self.start = 0
+        while True:
+            if what == PARSED_NOTHING:
+                if c.closing or c.close_after or c.blocked:
+                    break
+                if c.out.size - c.sent > CHOKE:
+                    c.choked = True
+                    break
+                what = parse_request(&c.parse, buf, size)
+            if what == PARSED_MORE:
+                break
+            if what == PARSED_COMMAND and self.plain(c):
+                what = PARSED_NOTHING
+            elif what == PARSED_ERROR:
+                with gil:
+                    self.refuse(c)
+                break
+            elif what != PARSED_NOTHING:
+                with gil:
+                    what = self.ordinary(c, what, buf, size)
+                continue
+            self.start = c.parse.pos
+        if c.parse.cap > KEEP_ARGS and c.parse.want == 0:
+            free(c.parse.args)
+            c.parse.args = NULL
+            c.parse.cap = 0
+        self.keep_rest(c, buf, size)
+        if c.out.size > c.sent or c.close_after or c.choked or c.blocked:
+            self.queue(c)
+
+    cdef void keep_rest(self, conn_t* c, const char* buf, size_t size) noexcept nogil:
+        """Moves what is left of the buffer to the connection's own, the unfinished command at its start."""
+        cdef size_t rest = size - self.start
+        cdef int i
+        cdef int64_t bytes
+        if rest == 0:
+            free(c.input)
+            c.input = NULL
+            c.input_size = c.input_cap = 0
+        elif buf == c.input:
+            if self.start:
+                memmove(c.input, c.input + self.start, rest)
+            c.input_size = rest
+        else:
+            c.input_cap = max(rest * 2, <size_t>1024)
+            c.input = <char*>malloc(c.input_cap)
+            if c.input == NULL:
+                c.input_size = c.input_cap = 0
+                self.doom(c)
+                return
+            memcpy(c.input, buf + self.start, rest)
+            c.input_size = rest
+        c.parse.pos -= self.start
+        if c.parse.want:                # arguments so far are offsets
+            for i in range(c.parse.argc):
+                c.parse.args[i].data -= self.start
+        if <int64_t>c.input_size > self.query_limit:
+            with gil:
+                self.handler.refused(<object>c.client, "query-buffer-limit")
+            self.doom(c)
+        bytes = <int64_t>(c.input_cap + c.out.cap + c.parse.cap * sizeof(arg_t))
+        if bytes != c.accounted:
+            rl_add(&self.ks.other_bytes, bytes - c.accounted)
+            c.accounted = bytes
+
+    # --- the plain path ---
+
+    cdef bint looks_plain(self, conn_t* c) noexcept nogil:
+        cdef uint64_t word[3]
+        cdef command_t* cmd
+        if c.ordinary or rl_load_int(&self.gate.reasons) or not fold_name(
+                c.parse.args[0].data, c.parse.args[0].size, word):
+            return False
+        cmd = find_command(self.commands, word)
+        return cmd != NULL and cmd.run != NULL
+
+    cdef bint plain(self, conn_t* c) noexcept nogil:
+        """Runs the command just parsed, if it is one of the core's and nothing demands Python's eye. False: it did
+        not run, and nothing has changed."""
+        cdef:
+            call_t* call = &self.call
+            uint64_t word[3]
+            uint64_t mask, bits
+            int64_t before
+            command_t* cmd
+            int argc = c.parse.argc
+            void* grown
+        if c.ordinary or rl_load_int(&self.gate.reasons) or not fold_name(
+                c.parse.args[0].data, c.parse.args[0].size, word):
+            return False
+        cmd = find_command(self.commands, word)
+        if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
+            return False
+        if cmd.write and rl_load(&self.ks.maxmemory) and not make_room(self.ks) and cmd.denyoom:
+            return False
+        if argc > self.hashes_cap:
+            grown = realloc(self.hashes, 2 * argc * sizeof(uint64_t))
+            if grown == NULL:
+                return False
+            self.hashes = <uint64_t*>grown
+            self.hashes_cap = 2 * argc
+        hash_keys(self.ks, cmd, argc, c.parse.args, self.hashes, &mask)
+        call.ks = self.ks
+        call.database = c.database
+        call.resp = c.resp
+        call.argc = argc
+        call.argv = c.parse.args
+        call.hashes = self.hashes
+        call.out = &c.out
+        call.no_touch = c.no_touch
+        call.name = <const char*>cmd.word
+        call.name_size = cmd.name_size
+        call.error = 0
+        call.dirty = call.hits = call.misses = 0
+        lock_mask(self.ks, mask)
+        if rl_load_int(&self.ks.observers):
+            bits = mask
+            while bits:
+                if stripe_at(self.ks, c.database, rl_ctz64(bits)).observers:
+                    unlock_mask(self.ks, mask)
+                    return False
+                bits &= bits - 1
+        cmd.run(call)
+        unlock_mask(self.ks, mask)
+        before = call.now_ns
+        call.now_ns = rl_monotonic_ns()
+        before = call.now_ns - before
+        c.last_command = cmd.id
+        c.commands += 1
+        self.counters.count(cmd.id, before, call.error != 0)
+        self.counters.dirty += call.dirty
+        self.counters.hits += call.hits
+        self.counters.misses += call.misses
+        if call.error:
+            self.counters.count_error(call.error)
+        if before >= self.slow_ns and self.slow_ns >= 0:
+            with gil:
+                self.slow(c, before)
+        return True
+
+    cdef void slow(self, conn_t* c, int64_t ns) noexcept:
+        try:
+            self.handler.slow(<object>c.client, listed(c), ns)
+        except Exception:
+            self.handler.bug(<object>c.client, [])
+
+    # --- the ordinary path ---
+
+    cdef parsed ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept:
+        """Runs the command just parsed, and those behind it that need Python too. Returns what was parsed last and
+        has not run."""
+        while True:
+            if what == PARSED_COMMAND or what == PARSED_INLINE:
+                self.answer(c, what)
+            if c.blocked and c.parse.pos == self.start:
+                return PARSED_NOTHING
+            self.start = c.parse.pos
+            if c.closing or c.close_after or c.blocked or c.out.size - c.sent > CHOKE:
+                return PARSED_NOTHING
+            what = parse_request(&c.parse, buf, size)
+            if what == PARSED_MORE or what == PARSED_ERROR or (what == PARSED_COMMAND and self.looks_plain(c)):
+                self.call.now_ns = rl_monotonic_ns()
+                return what
+
+    cdef void answer(self, conn_t* c, parsed what) noexcept:
+        cdef list args = []
+        cdef object client = <object>c.client
+        cdef size_t was = c.out.size
+        try:
+            args = listed(c) if what == PARSED_COMMAND else split_args(c.parse.line[:c.parse.line_size])
+            if not args:
+                return
+            reply = self.handler.execute(client, args)
+            if reply is replies.WAIT:           # the command stays where it is until `resume`
+                c.blocked = True
+                c.parse.pos = self.start
+                return
+            encode_reply(&c.out, reply, c.resp)
+        except UnbalancedQuotes:
+            self.protocol_error(<Client>client, errors.UNBALANCED_QUOTES)
+        except Exception:
+            c.out.size = was                    # no half reply
+            c.close_after = True
+            out_raw(&c.out, INTERNAL, len(INTERNAL))
+            self.handler.bug(client, args)
+
+    cdef void refuse(self, conn_t* c) noexcept:
+        text = PROTOCOL_ERRORS[c.parse.error]
+        self.protocol_error(<Client><object>c.client, text.replace("%s", chr(<unsigned char>c.parse.culprit)))
+
+    def protocol_error(self, Client client, str text):
+        cdef bytes line = b"-" + text.encode("latin-1") + b"\r\n"
+        out_raw(&client.conn.out, line, len(line))
+        client.conn.close_after = True
+        self.handler.refused(client, text)
+
+    # --- sending ---
+
+    cdef void queue(self, conn_t* c) noexcept nogil:
+        cdef void* grown
+        if c.queued or c.closing:
+            return
+        if self.n_writers == self.cap_writers:
+            grown = realloc(self.writers, (2 * self.cap_writers + 64) * sizeof(conn_t*))
+            if grown == NULL:
+                self.doom(c)
+                return
+            self.writers = <conn_t**>grown
+            self.cap_writers = 2 * self.cap_writers + 64
+        self.writers[self.n_writers] = c
+        self.n_writers += 1
+        c.queued = True
+
+    cdef void send(self, conn_t* c) noexcept nogil:
+        """Sends what the socket takes; the rest waits for it, and with more than a little so do new commands."""
+        cdef ssize_t n
+        cdef size_t rest
+        if c.out.failed:
+            self.doom(c)
+            return
+        while c.out.size > c.sent:
+            n = c_send(c.fd, c.out.data + c.sent, c.out.size - c.sent, MSG_NOSIGNAL | MSG_DONTWAIT)
+            if n < 0:
+                if errno == EINTR:
+                    continue
+                if errno != EAGAIN:
+                    self.doom(c)
+                    return
+                break
+            c.sent += n
+            c.net_out += n
+            self.counters.net_out += n
+            self.counters.writes += 1
+        if c.sent == c.out.size:
+            c.out.size = c.sent = 0
+            if c.out.cap > KEEP_OUT:
+                out_release(&c.out)
+            if c.close_after:
+                self.doom(c)
+                return
+        if c.choked and c.out.size - c.sent <= CHOKE // 2:
+            c.choked = False
+            if c.input != NULL:
+                c.active_ns = rl_monotonic_ns()
+                self.process(c, c.input, c.input_size)
+        self.watch(c)
+
+    cdef void watch(self, conn_t* c) noexcept nogil:
+        """Tells the poller what this connection waits for, if that has changed."""
+        cdef int interest = 0
+        if not c.choked and not c.close_after and not (c.blocked and c.input_size > CHOKE):
+            interest |= READABLE
+        if c.out.size > c.sent:
+            interest |= WRITABLE
+        if interest != c.interest and not c.closing:
+            c.interest = interest
+            if not poller_set(&self.poller, c.fd, interest, c, True):
+                self.doom(c)
+
+    # --- coming and going, with the GIL ---
+
+    cdef void doom(self, conn_t* c) noexcept nogil:
+        cdef void* grown
+        if c.closing:
+            return
+        if self.n_doomed == self.cap_doomed:
+            grown = realloc(self.doomed, (2 * self.cap_doomed + 64) * sizeof(conn_t*))
+            if grown == NULL:
+                return                  # tried again at its next event
+            self.doomed = <conn_t**>grown
+            self.cap_doomed = 2 * self.cap_doomed + 64
+        c.closing = True
+        self.doomed[self.n_doomed] = c
+        self.n_doomed += 1
+
+    cdef void bury(self) noexcept:
+        cdef int i
+        cdef conn_t* c
+        cdef Client client
+        for i in range(self.n_doomed):
+            c = self.doomed[i]
+            client = <Client>c.client
+            poller_forget(&self.poller, c.fd)
+            os.close(c.fd)
+            c.fd = -1
+            rl_add(&self.ks.other_bytes, -c.accounted)
+            c.accounted = 0
+            try:
+                self.handler.closed(client)
+            except Exception:
+                self.handler.bug(client, [])
+            self.clients.discard(client)
+        self.n_doomed = 0
+
+    cdef void accept(self, int index) noexcept:
+        """Takes what waits at a listening socket, up to a turn's worth."""
+        cdef int n
+        try:
+            for n in range(READY):
+                try:
+                    peer, address = self.listeners[index].accept()
+                except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                    return
+                client = self.handler.admit(peer, address)
+                if client is not None:
+                    self.handler.place(client)
+        except Exception:
+            self.handler.bug(None, [])
+
+    cdef void take_mail(self) noexcept:
+        cdef Client client
+        cdef conn_t* c
+        self.woken = False
+        try:
+            os.read(self.wake_in, 65536)
+        except BlockingIOError:
+            pass
+        while self.mail:
+            what, whom, argument = self.mail.popleft()
+            if what == "listen":
+                self.listeners.append(argument)
+                self.listener_tags[len(self.listeners) - 1].kind = KIND_LISTENER
+                self.listener_tags[len(self.listeners) - 1].index = len(self.listeners) - 1
+                poller_set(&self.poller, argument.fileno(), READABLE, &self.listener_tags[len(self.listeners) - 1],
+                           False)
+            elif what == "deafen":
+                for listener in self.listeners:
+                    if listener.fileno() >= 0:
+                        poller_forget(&self.poller, listener.fileno())
+                argument.set()
+            elif whom is not None:
+                client = whom
+                c = client.conn
+                if c.fd < 0 or c.closing:
+                    continue
+                if what == "adopt":
+                    self.clients.add(client)
+                    c.interest = READABLE
+                    if not poller_set(&self.poller, c.fd, READABLE, c, False):
+                        self.doom(c)
+                elif what == "send":
+                    out_raw(&c.out, <bytes>argument, len(<bytes>argument))
+                    self.queue(c)
+                elif what == "close":
+                    self.doom(c)
+                elif what == "close_after":
+                    c.close_after = True
+                    self.queue(c)
+                elif what == "resume" and c.blocked:
+                    c.blocked = False
+                    if c.input != NULL:
+                        c.active_ns = rl_monotonic_ns()
+                        self.process(c, c.input, c.input_size)
+                    self.queue(c)

@@ -1,0 +1,67 @@
+"""The hash table of one stripe: entries, buckets of one cache line, growth a bucket at a time.
+
+Knows nothing of locks, time or commands: whoever calls holds the stripe's lock. Nothing here needs the GIL.
+"""
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+
+cdef enum:                     # value_type
+    TYPE_STRING = 0
+    TYPE_OBJECT = 1            # the value area holds one PyObject* (rlite.engine.types); only touched with the GIL
+
+cdef enum:                     # entry_flag
+    ENTRY_RAW = 1              # OBJECT ENCODING says `raw` whatever the length: APPEND, SETRANGE or SETBIT made it
+
+cdef struct entry_t:           # one allocation: this header, then the key's bytes, then the value's
+    entry_t* newer             # neighbours in the stripe's order of access
+    entry_t* older
+    uint64_t stamp             # monotonic ns of the last access
+    uint32_t heap_pos          # 1 + slot in the stripe's heap of deadlines; 0: no deadline
+    uint32_t klen
+    uint32_t vlen
+    uint8_t type               # value_type
+    uint8_t flags              # entry_flag
+    uint8_t lfu                # logarithmic access counter (LFU policies)
+    uint8_t spare
+
+cdef struct bucket_t:          # 64 bytes
+    uint64_t meta              # bits 0-6: slot holds an entry; bit 7: slot[6] is a child bucket; bytes 1-7: tags
+    void* slot[7]
+
+cdef struct table_t:
+    bucket_t* buckets[2]       # [1] only while growing or shrinking
+    int exp[2]                 # log2 of the number of buckets; -1: no such table
+    int64_t used[2]
+    int64_t rehash_at          # next bucket of [0] to move to [1]; -1: not rehashing
+    int64_t bytes              # what both arrays and all child buckets take
+    uint64_t seed[2]           # SipHash key, the same in every table of a process
+
+ctypedef void (*visit_fn)(void* context, entry_t* e) noexcept nogil
+
+cdef void table_init(table_t* t, const uint64_t* seed) noexcept nogil
+cdef void table_release(table_t* t) noexcept nogil           # the arrays; entries are the caller's
+cdef int64_t table_size(const table_t* t) noexcept nogil
+cdef entry_t* table_find(table_t* t, uint64_t h, const char* key, size_t klen) noexcept nogil
+cdef void table_prefetch(table_t* t, uint64_t h) noexcept nogil
+cdef bint table_insert(table_t* t, uint64_t h, entry_t* e) noexcept nogil    # key must be absent; False: no memory
+cdef void table_remove(table_t* t, uint64_t h, entry_t* e) noexcept nogil    # must be present
+cdef void table_replace(table_t* t, uint64_t h, uintptr_t old, entry_t* new) noexcept nogil   # old: its former address
+cdef void table_rehash(table_t* t, int steps) noexcept nogil
+cdef uint64_t table_scan(table_t* t, uint64_t cursor, visit_fn visit, void* context) noexcept nogil
+cdef void table_each(table_t* t, visit_fn visit, void* context) noexcept nogil   # every entry; must not change it
+cdef void table_bucket(table_t* t, uint64_t h, visit_fn visit, void* context) noexcept nogil  # entries beside h
+cdef entry_t* table_random(table_t* t, uint64_t* state) noexcept nogil       # NULL: empty
+
+cdef inline char* entry_key(entry_t* e) noexcept nogil:
+    return <char*>e + sizeof(entry_t)
+
+cdef inline char* entry_value(entry_t* e) noexcept nogil:
+    return <char*>e + sizeof(entry_t) + e.klen
+
+cdef inline uint64_t next_random(uint64_t* state) noexcept nogil:
+    """xorshift64*: for sampling, never for secrets. The state must not be 0."""
+    cdef uint64_t x = state[0]
+    x ^= x >> 12
+    x ^= x << 25
+    x ^= x >> 27
+    state[0] = x
+    return x * <uint64_t>0x2545F4914F6CDD1D

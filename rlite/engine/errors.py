@@ -1,0 +1,134 @@
+"""Every error a client can see, each text once. May be imported by all; imports nothing.
+
+The texts are those of Redis 7.4, to the letter: clients match on them. Where a text names something, it holds one or
+more `%s`.
+"""
+
+# --- arguments ---
+SYNTAX = "ERR syntax error"
+WRONG_ARITY = "ERR wrong number of arguments for '%s' command"
+UNKNOWN_COMMAND = "ERR unknown command '%s', with args beginning with: %s"
+UNKNOWN_SUBCOMMAND = "ERR unknown subcommand '%s'. Try %s HELP."
+NOT_AN_INTEGER = "ERR value is not an integer or out of range"
+NOT_A_FLOAT = "ERR value is not a valid float"
+OUT_OF_RANGE = "ERR value is out of range"
+MUST_BE_POSITIVE = "ERR value is out of range, must be positive"
+OFFSET_OUT_OF_RANGE = "ERR offset is out of range"
+INVALID_CURSOR = "ERR invalid cursor"
+INVALID_DB_INDEX = "ERR invalid DB index"
+INVALID_FIRST_DB_INDEX = "ERR invalid first DB index"
+INVALID_SECOND_DB_INDEX = "ERR invalid second DB index"
+DB_OUT_OF_RANGE = "ERR DB index is out of range"
+UNSUPPORTED_OPTION = "ERR Unsupported option %s"
+TIMEOUT_NOT_AN_INTEGER = "ERR timeout is not an integer or out of range"
+TIMEOUT_NEGATIVE = "ERR timeout is negative"
+
+# --- keys and values ---
+WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
+NO_SUCH_KEY = "ERR no such key"
+SAME_OBJECT = "ERR source and destination objects are the same"
+BUSY_KEY = "BUSYKEY Target key name already exists."
+OVERFLOW = "ERR increment or decrement would overflow"
+DECR_OVERFLOW = "ERR decrement would overflow"
+NAN_OR_INFINITY = "ERR increment would produce NaN or Infinity"
+STRING_TOO_LONG = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+INVALID_EXPIRE = "ERR invalid expire time in '%s' command"
+EXPIRE_NX_WITH_OTHERS = "ERR NX and XX, GT or LT options at the same time are not compatible"
+EXPIRE_GT_WITH_LT = "ERR GT and LT options at the same time are not compatible"
+BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong"
+BAD_FORMAT = "ERR Bad data format"
+INVALID_TTL = "ERR Invalid TTL value, must be >= 0"
+INVALID_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0"
+INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255"
+
+# --- bits ---
+BIT_OFFSET = "ERR bit offset is not an integer or out of range"
+BIT_VALUE = "ERR bit is not an integer or out of range"
+BIT_ARGUMENT = "ERR The bit argument must be 1 or 0."
+BITFIELD_TYPE = ("ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.")
+BITFIELD_OVERFLOW = "ERR Invalid OVERFLOW type specified"
+BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand"
+BITOP_NOT = "ERR BITOP NOT must be called with a single source key."
+
+# --- LCS ---
+LCS_NOT_STRINGS = "ERR The specified keys must contain string values"
+LCS_BOTH = "ERR If you want both the length and indexes, please just use IDX."
+
+# --- OBJECT ---
+IDLE_UNDER_LFU = ("ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
+                  "between policies at runtime LRU and LFU data will take some time to adjust.")
+FREQ_WITHOUT_LFU = ("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+                    "switching between policies at runtime LRU and LFU data will take some time to adjust.")
+
+# --- connections ---
+NO_AUTH = "NOAUTH Authentication required."
+NO_AUTH_HELLO = ("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+                 "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+                 "the same time")
+WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled."
+NO_PASSWORD_SET = ("ERR AUTH <password> called without any password configured for the default user. Are you sure "
+                   "your configuration is correct?")
+NO_PROTO = "NOPROTO unsupported protocol version"
+PROTO_NOT_AN_INTEGER = "ERR Protocol version is not an integer or out of range"
+HELLO_SYNTAX = "ERR Syntax error in HELLO option '%s'"
+CLIENT_NAME = "ERR Client names cannot contain spaces, newlines or special characters."
+CLIENT_INFO_VALUE = "ERR %s cannot contain spaces, newlines or special characters."
+CLIENT_INFO_OPTION = "ERR Unrecognized option '%s'"
+NO_SUCH_CLIENT = "ERR No such client"
+INVALID_CLIENT_ID = "ERR Invalid client ID"
+CLIENT_ID_POSITIVE = "ERR client-id should be greater than 0"
+UNKNOWN_CLIENT_TYPE = "ERR Unknown client type '%s'"
+NO_SUCH_USER = "ERR No such user '%s'"
+MAX_CLIENTS = "ERR max number of clients reached"
+NOT_PAUSED_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL"
+PROTECTED = ("DENIED rlite runs in protected mode: with no password set it answers only connections from this machine. "
+             "To reach it from elsewhere set requirepass, or bind it to a trusted network and set protected-mode no.")
+
+# --- transactions ---
+NESTED_MULTI = "ERR MULTI calls can not be nested"
+EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI"
+DISCARD_WITHOUT_MULTI = "ERR DISCARD without MULTI"
+WATCH_IN_MULTI = "ERR WATCH inside MULTI is not allowed"
+EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors."
+NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
+
+# --- the server ---
+OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
+SHUTDOWN_ERRORS = "ERR Errors trying to SHUTDOWN. Check logs."
+NO_SHUTDOWN = "ERR No shutdown in progress."
+DEBUG_DISABLED = ("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
+                  "it from a local connection, otherwise you need to set this option in the configuration file, and "
+                  "then restart the server.")
+INTERNAL = "ERR internal error; the server's log has the details"
+UNKNOWN_COMMAND_NAME = "ERR Invalid command specified"
+NO_KEY_ARGUMENTS = "ERR The command has no key arguments"
+BAD_ARGUMENT_COUNT = "ERR Invalid number of arguments specified for command"
+INVALID_KEY_ARGUMENTS = "ERR Invalid arguments specified for command"
+
+# --- the protocol ---
+INVALID_MULTIBULK_LENGTH = "ERR Protocol error: invalid multibulk length"
+TOO_BIG_MULTIBULK_STRING = "ERR Protocol error: too big mbulk count string"
+INVALID_BULK_LENGTH = "ERR Protocol error: invalid bulk length"
+TOO_BIG_BULK_STRING = "ERR Protocol error: too big bulk count string"
+EXPECTED_DOLLAR = "ERR Protocol error: expected '$', got '%s'"
+TOO_BIG_INLINE = "ERR Protocol error: too big inline request"
+UNAUTH_MULTIBULK_LENGTH = "ERR Protocol error: unauthenticated multibulk length"
+UNAUTH_BULK_LENGTH = "ERR Protocol error: unauthenticated bulk length"
+UNBALANCED_QUOTES = "ERR Protocol error: unbalanced quotes in request"
+
+
+class CommandError(Exception):
+    """A command's refusal; `text` is what the client is told."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class RliteError(Exception):
+    """A fault that a user caused outside a command: the message says what, where, and what is allowed."""
+
+
+def printable(raw: bytes, limit: int = 128) -> str:
+    """Bytes from a client inside an error text: cut, and without line ends, which would end the reply early."""
+    return raw[:limit].decode("utf-8", "surrogateescape").replace("\r", " ").replace("\n", " ")

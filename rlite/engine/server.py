@@ -1,0 +1,287 @@
+"""Puts the parts together: sockets, I/O threads, the keeper of deadlines, the server's clock; start and shutdown.
+
+A `Server` may live in any process; several can live in one. Nothing here is global.
+"""
+
+import contextlib
+import logging
+import os
+import queue
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rlite.engine import commands, errors
+from rlite.engine.commands import watching
+from rlite.engine.commands.context import Context
+from rlite.engine.commands.declare import REGISTRY
+from rlite.engine.commands.dispatch import CrossProtocolError, execute
+from rlite.engine.config import Config
+from rlite.engine.core.connection import Client
+from rlite.engine.core.counters import Counters
+from rlite.engine.core.execute import CommandTable
+from rlite.engine.core.keyspace import Keyspace
+from rlite.engine.core.reactor import Gate, Loop
+from rlite.engine.errors import RliteError
+from rlite.engine.observe.slowlog import SlowLog
+from rlite.engine.reply import NO_REPLY, Reply
+
+log = logging.getLogger("rlite")
+KEEPER_BUDGET_NS = 5_000_000  # one turn of the keeper works at most this long before it looks at the clock again
+
+
+def make_table() -> tuple[CommandTable, dict[str, int]]:
+    """The reactor's table of commands, and each command's index of counters by the name it is counted as."""
+    assert commands
+    table = CommandTable()
+    ids: dict[str, int] = {}
+    for command in REGISTRY.values():
+        if " " in command.name:
+            ids[command.counted_as] = table.add_counted(command.counted_as)
+            continue
+        keys = command.keys
+        ids[command.counted_as] = table.add(
+            command.name, command.arity, keys.first, keys.last, keys.step, "write" in command.flags,
+            "denyoom" in command.flags, command.core,
+        )  # fmt: skip
+    return table, ids
+
+
+class Server:
+    """One server. `start()` returns when it accepts connections, `stop()` when everything has ended.
+
+    Raises RliteError from `start` where an address cannot be had.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        table, ids = make_table()
+        self.keyspace = Keyspace(int(config["databases"]), int(config["lock-stripes"]))
+        self.context = Context(
+            config=config, keyspace=self.keyspace, table=table, gate=Gate(),
+            counters=Counters(len(table.names)), ids=ids,
+            slow_log=SlowLog(int(config["slowlog-log-slower-than"]), int(config["slowlog-max-len"])),
+        )  # fmt: skip
+        self.stopping = threading.Event()
+        self.stopped = threading.Event()
+        self._listeners: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._next_loop = 0
+        self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+
+    @property
+    def port(self) -> int:
+        return self.context.port
+
+    # --- life ---
+
+    def start(self) -> None:
+        self._listen()
+        threads = int(self.config["io-threads"])
+        for i in range(threads):
+            loop = Loop(self.keyspace, self.context.table, self.context.gate, self)
+            loop.configure(slow_ns=self.context.slow_log.threshold_us * 1000)
+            self.context.loops.append(loop)
+            self._thread(f"io-{i}", loop.run)
+        for listener in self._listeners:
+            self.context.loops[0].post("listen", None, listener)
+        self._thread("keeper", self._keep)
+        self._thread("clock", self._tick)
+        self._thread("bury", self._bury)
+        self.context.bury = self._jobs.put
+
+    def _thread(self, name: str, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def stop(self) -> None:
+        """Stops accepting, lets commands under way finish, closes every connection, ends every thread."""
+        if self.stopping.is_set():
+            self.stopped.wait()
+            return
+        self.stopping.set()
+        for listener in self._listeners:
+            listener.close()
+        for loop in self.context.loops:
+            loop.stop()
+        self._jobs.put(None)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join()
+        unix = str(self.config["unixsocket"])
+        if unix:
+            with contextlib.suppress(OSError):
+                Path(unix).unlink()
+        self.stopped.set()
+
+    def _listen(self) -> None:
+        backlog = int(self.config["tcp-backlog"])
+        port = int(self.config["port"])
+        for address in self.config["bind"]:
+            optional = address.startswith("-")
+            host = address.removeprefix("-")
+            host = "" if host == "*" else "::" if host == "::*" else host
+            try:
+                listener = self._tcp(host, port, backlog)
+            except OSError as fault:
+                if optional:
+                    continue
+                raise RliteError(f"could not listen on {host or '*'}:{port}: {os.strerror(fault.errno or 0)}") from None
+            self._listeners.append(listener)
+            port = listener.getsockname()[1]  # with port 0, all addresses share the one that was found
+        self.context.port = port if self._listeners else 0
+        unix = str(self.config["unixsocket"])
+        if unix:
+            self._listeners.append(self._unix(unix, backlog))
+
+    @staticmethod
+    def _tcp(host: str, port: int, backlog: int) -> socket.socket:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((host, port))
+            listener.listen(backlog)
+            listener.setblocking(False)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+
+    def _unix(self, path: str, backlog: int) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mode = int(self.config["unixsocketperm"])
+        mask = os.umask(0o777 & ~mode if mode else 0o077)  # never open to others, not even for a moment
+        try:
+            Path(path).unlink(missing_ok=True)
+            listener.bind(path)
+        except OSError as fault:
+            raise RliteError(f"could not listen on {path}: {os.strerror(fault.errno or 0)}") from None
+        finally:
+            os.umask(mask)
+        listener.listen(backlog)
+        listener.setblocking(False)
+        return listener
+
+    # --- background work ---
+
+    def _keep(self) -> None:
+        """The keeper of deadlines: without the GIL but for a moment each turn."""
+        while not self.stopping.is_set():
+            self.stopping.wait(self.keyspace.keep(KEEPER_BUDGET_NS) / 1e9)
+
+    def _tick(self) -> None:
+        """The server's clock: what is due ten times a second."""
+        while not self.stopping.wait(0.1):
+            self.keyspace.follow_wall_clock()
+            pause = self.context.pause
+            if pause is not None and time.monotonic() >= pause.until:
+                self.unpause()
+
+    def _bury(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    def unpause(self) -> None:
+        """Ends CLIENT PAUSE: whoever waits goes on."""
+        if self.context.pause is not None:
+            self.context.pause = None
+            self.context.gate.open()
+            for client in list(self.context.clients.values()):
+                if client.mailbox is not None:
+                    client.mailbox("resume", client)
+
+    # --- what the loops ask ---
+
+    def execute(self, client: Client, args: list[bytes]) -> Reply:
+        try:
+            return execute(self.context, client, args)
+        except CrossProtocolError:
+            log.warning(
+                "closed a connection from %s: it speaks HTTP, which a browser may have been tricked into", client.address
+            )
+            client.close_when_sent()
+            return NO_REPLY
+
+    def admit(self, peer: socket.socket, address: object) -> Client | None:
+        """A new connection; None where it may not stay."""
+        context = self.context
+        context.connections_received += 1
+        if len(context.clients) >= int(self.config["maxclients"]):
+            context.connections_rejected += 1
+            return self._turn_away(peer, errors.MAX_CLIENTS)
+        unix = peer.family == socket.AF_UNIX
+        if not unix and self.config["protected-mode"] and not self.config["requirepass"] and not _loopback(address):
+            return self._turn_away(peer, errors.PROTECTED)
+        peer.setblocking(False)
+        if not unix:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keepalive = int(self.config["tcp-keepalive"])
+            if keepalive:
+                _keep_alive(peer, keepalive)
+        local = _shown(peer.getsockname(), self.config)
+        client = Client(peer.detach())
+        client.is_unix = unix
+        client.address = local + ":0" if unix else _shown(address, self.config)
+        client.local_address = local + ":0" if unix else local
+        client.max_bulk = int(self.config["proto-max-bulk-len"])
+        if self.config["requirepass"]:
+            client.restrict("auth")
+        context.clients[client.id] = client
+        return client
+
+    @staticmethod
+    def _turn_away(peer: socket.socket, text: str) -> None:
+        with contextlib.suppress(OSError):
+            peer.setblocking(False)
+            peer.send(b"-" + text.encode() + b"\r\n")
+        peer.close()
+
+    def place(self, client: Client) -> None:
+        """Gives a new client to the next I/O thread."""
+        loops = self.context.loops
+        loop = loops[self._next_loop % len(loops)]
+        self._next_loop += 1
+        client.mailbox = loop.post
+        loop.post("adopt", client)
+
+    def closed(self, client: Client) -> None:
+        self.context.clients.pop(client.id, None)
+        watching.unwatch(self.context, client)
+
+    def slow(self, client: Client, args: list[bytes], ns: int) -> None:
+        self.context.slow_log.add(client, args, ns // 1000)
+
+    def refused(self, client: Client, reason: str) -> None:
+        log.info("closed a connection from %s: %s", client.address, reason)
+
+    def bug(self, client: Client | None, args: list[bytes]) -> None:
+        """A fault of ours: the traceback goes to the log, the client is told, the server goes on."""
+        kind = sys.exc_info()[0]
+        log.exception("internal error (%s) in %s", kind.__name__ if kind else "?", args[:1])
+
+
+def _loopback(address: object) -> bool:
+    host = address[0] if isinstance(address, tuple) else ""
+    return host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
+
+
+def _shown(address: object, config: Config) -> str:
+    """An address as CLIENT LIST shows it."""
+    if isinstance(address, tuple):
+        return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+    return str(config["unixsocket"])
+
+
+def _keep_alive(peer: socket.socket, seconds: int) -> None:
+    """Probes a silent peer after `seconds`, and gives it up after three probes in the same time again."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(1, seconds // 3)), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

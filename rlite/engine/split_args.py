@@ -1,0 +1,2 @@
+class UnbalancedQuotes(ValueError): pass
+def split_args(line): return line.split()
