@@ -65,6 +65,16 @@ static inline int64_t rl_clock_ns(clockid_t which) {
 static inline int64_t rl_monotonic_ns(void) { return rl_clock_ns(CLOCK_MONOTONIC); }
 static inline int64_t rl_wall_ms(void) { return rl_clock_ns(CLOCK_REALTIME) / 1000000; }
 
+/* The processor's own counter, for the time of single commands: reading it does not wait for loads under way, as
+ * clock_gettime does. Only where the kernel trusts it as its clock (see Loop). */
+#if defined(__x86_64__)
+#define RL_HAVE_TICKS 1
+static inline uint64_t rl_ticks(void) { return __builtin_ia32_rdtsc(); }
+#else
+#define RL_HAVE_TICKS 0
+static inline uint64_t rl_ticks(void) { return 0; }
+#endif
+
 /* --- memory -------------------------------------------------------------------------------------------------- */
 
 /* What the allocator took for this block: glibc's usable size leaves out the word before the block. */

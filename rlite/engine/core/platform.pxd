@@ -22,6 +22,8 @@ cdef extern from "platform.h" nogil:
 
     int64_t rl_monotonic_ns() noexcept
     int64_t rl_wall_ms() noexcept
+    int RL_HAVE_TICKS
+    uint64_t rl_ticks() noexcept                        # the processor's counter; only where RL_HAVE_TICKS
 
     size_t rl_granted(void* p) noexcept                 # bytes the allocator took for a malloc'ed block
     size_t rl_usable(void* p) noexcept                  # bytes of it that may be used

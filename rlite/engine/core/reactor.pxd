@@ -3,10 +3,10 @@ from libc.stdint cimport int64_t, uint64_t
 
 from rlite.engine.core.connection cimport conn_t
 from rlite.engine.core.counters cimport Counters
-from rlite.engine.core.execute cimport CommandTable, call_t, commands_t
+from rlite.engine.core.execute cimport CommandTable, call_t, command_t, commands_t
 from rlite.engine.core.keyspace cimport Keyspace, keyspace_t
 from rlite.engine.core.poller cimport poller_t, ready_t
-from rlite.engine.core.resp cimport parsed
+from rlite.engine.core.resp cimport arg_t, parsed
 
 cdef enum:
     INPUT_SIZE = 65536         # what one read takes at most, unless a large argument is on its way
@@ -14,6 +14,26 @@ cdef enum:
     CHOKE = 1 << 20            # reply bytes waiting at which a connection's commands wait too
     KEEP_OUT = 4096            # a larger reply buffer is given back once it is sent
     KEEP_ARGS = 1024           # as is a longer array of arguments
+
+    BATCH = 32                 # commands of one pipeline looked at together
+
+cdef struct item_t:            # a parsed command that may take the plain path
+    command_t* cmd
+    int base                   # of its arguments
+    int argc
+    int first_hash             # of its keys
+    int hashes
+    uint64_t mask              # locks it needs
+    size_t start               # where it stands in the buffer
+    size_t end
+
+cdef struct ticks_t:           # the processor's counter against the monotonic clock
+    bint used
+    uint64_t first
+    int64_t first_ns
+    uint64_t anchor            # both at the start of this turn
+    int64_t anchor_ns
+    double ns_per_tick
 
 cdef struct tag_t:             # what the poller points at for sockets that are no connections
     int kind
@@ -54,17 +74,25 @@ cdef class Loop:
     cdef int64_t query_limit           # client-query-buffer-limit
     cdef int64_t turns
     cdef call_t call
+    cdef item_t batch[BATCH]
+    cdef parsed tail                   # what followed the batch
+    cdef ticks_t ticks
 
     cdef void loop(self) noexcept nogil
+    cdef void anchor(self) noexcept nogil
     cdef void serve(self, conn_t* c, int events) noexcept nogil
     cdef void receive(self, conn_t* c) noexcept nogil
     cdef void process(self, conn_t* c, const char* buf, size_t size) noexcept nogil
-    cdef bint plain(self, conn_t* c) noexcept nogil
-    cdef bint looks_plain(self, conn_t* c) noexcept nogil
-    cdef parsed ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept
-    cdef void answer(self, conn_t* c, parsed what) noexcept
+    cdef int64_t clock(self) noexcept nogil
+    cdef int gather(self, conn_t* c, const char* buf, size_t size) noexcept nogil
+    cdef bint run_batch(self, conn_t* c, int n) noexcept nogil
+    cdef command_t* plain_command(self, conn_t* c) noexcept nogil
+    cdef bint plain(self, conn_t* c, item_t* item) noexcept nogil
+    cdef void ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept
+    cdef void answer(self, conn_t* c, const arg_t* args, int argc) noexcept
     cdef void refuse(self, conn_t* c) noexcept
-    cdef void slow(self, conn_t* c, int64_t ns) noexcept
+    cdef void slow(self, conn_t* c, item_t* item, int64_t ns) noexcept
+    cdef void rewind(self, conn_t* c, size_t to) noexcept nogil
     cdef void keep_rest(self, conn_t* c, const char* buf, size_t size) noexcept nogil
     cdef void send(self, conn_t* c) noexcept nogil
     cdef void watch(self, conn_t* c) noexcept nogil

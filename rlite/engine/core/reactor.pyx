@@ -20,15 +20,18 @@ from rlite.engine import reply as replies
 from rlite.engine.core.connection cimport KIND_CONN, KIND_LISTENER, KIND_WAKE, Client, conn_t
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys
-from rlite.engine.core.keyspace cimport Keyspace, lock_mask, make_room, stripe_at, stripe_index, unlock_mask
-from rlite.engine.core.platform cimport rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int
+from rlite.engine.core.keyspace cimport (
+    Keyspace, lock_mask, make_room, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
+)
+from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
 from rlite.engine.core.poller cimport (
     BROKEN, READABLE, WRITABLE, poller_forget, poller_init, poller_release, poller_set, poller_wait,
 )
+from rlite.engine.core.table cimport table_prefetch, table_prefetch_entry
 from rlite.engine.core.resp cimport (
     P_BULK_LENGTH, P_BULK_STRING, P_EXPECTED_DOLLAR, P_INLINE_TOO_BIG, P_MULTIBULK_LENGTH, P_MULTIBULK_STRING,
     P_UNAUTH_BULK, P_UNAUTH_MULTIBULK, PARSED_COMMAND, PARSED_ERROR, PARSED_INLINE, PARSED_MORE, PARSED_NOTHING,
-    arg_t, encode_reply, out_raw, out_release, parse_request, parsed,
+    arg_t, encode_reply, out_raw, out_release, parse_request, parse_reset, parsed,
 )
 from rlite.engine.split_args import UnbalancedQuotes, split_args
 
@@ -47,6 +50,15 @@ PROTOCOL_ERRORS = {
 cdef bytes INTERNAL = b"-" + errors.INTERNAL.encode() + b"\r\n"
 
 
+def trusted_ticks() -> bool:
+    """Whether the kernel itself keeps time by the processor's counter: it is constant and the same on all cores."""
+    try:
+        with open("/sys/devices/system/clocksource/clocksource0/current_clocksource") as source:
+            return source.read().strip() == "tsc"
+    except OSError:
+        return False
+
+
 cdef class Gate:
     def close(self):
         """Sends every command of every client to Python, until as many `open` as `close`."""
@@ -56,10 +68,10 @@ cdef class Gate:
         rl_store_int(&self.reasons, self.reasons - 1)
 
 
-cdef list listed(conn_t* c):
-    """The command just parsed, as Python sees it."""
+cdef list listed(const arg_t* args, int argc):
+    """A command as Python sees it."""
     cdef int i
-    return [PyBytes_FromStringAndSize(c.parse.args[i].data, c.parse.args[i].size) for i in range(c.parse.argc)]
+    return [PyBytes_FromStringAndSize(args[i].data, args[i].size) for i in range(argc)]
 
 
 cdef class Loop:
@@ -79,6 +91,10 @@ cdef class Loop:
         self.mail = collections.deque()
         self.clients = set()
         self.listeners = []
+        self.ticks.used = RL_HAVE_TICKS and trusted_ticks()
+        self.ticks.first_ns = rl_monotonic_ns()
+        self.ticks.first = rl_ticks()
+        self.ticks.ns_per_tick = 0     # until the first anchors are apart: a turn's first commands take no time
         self.slow_ns = -1
         self.query_limit = 1 << 30
         self.input = <char*>malloc(INPUT_SIZE)
@@ -142,6 +158,7 @@ cdef class Loop:
         while not rl_load_int(&self.stopping):
             n = poller_wait(&self.poller, self.ready, READY, -1)
             self.turns += 1
+            self.anchor()
             for i in range(n):
                 if (<tag_t*>self.ready[i].data).kind == KIND_CONN:
                     self.serve(<conn_t*>self.ready[i].data, self.ready[i].events)
@@ -161,6 +178,16 @@ cdef class Loop:
             if self.n_doomed:
                 with gil:
                     self.bury()
+
+    cdef void anchor(self) noexcept nogil:
+        """Sets the two clocks side by side again; the longer they have run, the better their ratio is known."""
+        if not self.ticks.used:
+            return
+        self.ticks.anchor_ns = rl_monotonic_ns()
+        self.ticks.anchor = rl_ticks()
+        if self.ticks.anchor_ns - self.ticks.first_ns > 1000000:
+            self.ticks.ns_per_tick = <double>(self.ticks.anchor_ns - self.ticks.first_ns) / \
+                <double>(self.ticks.anchor - self.ticks.first)
 
     cdef void serve(self, conn_t* c, int events) noexcept nogil:
         if c.closing:
@@ -204,30 +231,28 @@ cdef class Loop:
 
     cdef void process(self, conn_t* c, const char* buf, size_t size) noexcept nogil:
         """Runs what is complete in the buffer, and keeps the rest."""
-        cdef parsed what = PARSED_NOTHING
-        self.call.now_ns = c.active_ns
+        cdef int n
+        self.call.ks = self.ks
+        self.call.out = &c.out
+        self.call.now_ns = self.clock()
         self.start = 0
-        while True:
-            if what == PARSED_NOTHING:
-                if c.closing or c.close_after or c.blocked:
-                    break
-                if c.out.size - c.sent > CHOKE:
-                    c.choked = True
-                    break
-                what = parse_request(&c.parse, buf, size)
-            if what == PARSED_MORE:
+        while not (c.closing or c.close_after or c.blocked):
+            if c.out.size - c.sent > CHOKE:
+                c.choked = True
                 break
-            if what == PARSED_COMMAND and self.plain(c):
-                what = PARSED_NOTHING
-            elif what == PARSED_ERROR:
+            n = self.gather(c, buf, size)
+            if n and not self.run_batch(c, n):
+                continue
+            if self.tail == PARSED_MORE:
+                break
+            if self.tail == PARSED_ERROR:
                 with gil:
                     self.refuse(c)
                 break
-            elif what != PARSED_NOTHING:
+            if self.tail != PARSED_NOTHING:
                 with gil:
-                    what = self.ordinary(c, what, buf, size)
-                continue
-            self.start = c.parse.pos
+                    self.ordinary(c, self.tail, buf, size)
+        parse_reset(&c.parse)
         if c.parse.cap > KEEP_ARGS and c.parse.want == 0:
             free(c.parse.args)
             c.parse.args = NULL
@@ -235,6 +260,94 @@ cdef class Loop:
         self.keep_rest(c, buf, size)
         if c.out.size > c.sent or c.close_after or c.choked or c.blocked:
             self.queue(c)
+
+    cdef void rewind(self, conn_t* c, size_t to) noexcept nogil:
+        """Forgets what was parsed from here on; it is parsed again when it may run."""
+        c.parse.pos = to
+        c.parse.want = 0
+        c.parse.bulk = -1
+        self.start = to
+
+    cdef int gather(self, conn_t* c, const char* buf, size_t size) noexcept nogil:
+        """Parses commands as long as they look plain, hashes their keys and starts to fetch the buckets.
+
+        Returns how many; `tail` says what came after them, parsed but not run.
+        """
+        cdef:
+            int n = 0, hashes = 0
+            item_t* item
+            int k
+            size_t begin = self.start
+            command_t* cmd
+            void* grown
+        parse_reset(&c.parse)
+        self.tail = PARSED_NOTHING
+        while n < BATCH:
+            self.tail = parse_request(&c.parse, buf, size)
+            if self.tail == PARSED_NOTHING:
+                begin = c.parse.pos
+                if n == 0:
+                    self.start = begin
+                continue
+            if self.tail != PARSED_COMMAND:
+                break
+            cmd = self.plain_command(c)
+            if cmd == NULL:
+                break
+            if hashes + c.parse.argc > self.hashes_cap:
+                grown = realloc(self.hashes, 2 * (hashes + c.parse.argc) * sizeof(uint64_t))
+                if grown == NULL:
+                    break
+                self.hashes = <uint64_t*>grown
+                self.hashes_cap = 2 * (hashes + c.parse.argc)
+            item = &self.batch[n]
+            item.cmd = cmd
+            item.base = c.parse.base
+            item.argc = c.parse.argc
+            item.first_hash = hashes
+            item.start = begin
+            item.end = begin = c.parse.pos
+            item.hashes = hash_keys(self.ks, cmd, item.argc, c.parse.args + item.base, self.hashes + hashes,
+                                    &item.mask)
+            for k in range(hashes, hashes + item.hashes):
+                table_prefetch(&stripe_at(self.ks, c.database, stripe_index(self.ks, self.hashes[k])).table,
+                               self.hashes[k])
+            hashes += item.hashes
+            n += 1
+            self.tail = PARSED_NOTHING
+        return n
+
+    cdef bint run_batch(self, conn_t* c, int n) noexcept nogil:
+        """Runs gathered commands in order. False: it stopped before the end, and what did not run is parsed anew."""
+        cdef:
+            int i, at
+            item_t* item
+            uint64_t h
+        if n > 1:
+            # The buckets are on their way or here: have them name the entries, so that those come while others run.
+            for i in range(n):
+                item = &self.batch[i]
+                if item.hashes == 1:
+                    h = self.hashes[item.first_hash]
+                    at = stripe_index(self.ks, h)
+                    if pthread_mutex_trylock(&self.ks.locks[at].mutex) == 0:
+                        table_prefetch_entry(&stripe_at(self.ks, c.database, at).table, h)
+                        pthread_mutex_unlock(&self.ks.locks[at].mutex)
+        for i in range(n):
+            item = &self.batch[i]
+            if c.out.size - c.sent > CHOKE:
+                self.rewind(c, item.start)
+                return False
+            if not self.plain(c, item):
+                self.start = item.start
+                with gil:
+                    self.answer(c, c.parse.args + item.base, item.argc)
+                self.call.now_ns = self.clock()
+                if c.blocked or c.closing or c.close_after:
+                    self.rewind(c, item.start if c.blocked else item.end)
+                    return False
+            self.start = item.end
+        return True
 
     cdef void keep_rest(self, conn_t* c, const char* buf, size_t size) noexcept nogil:
         """Moves what is left of the buffer to the connection's own, the unfinished command at its start."""
@@ -260,7 +373,7 @@ cdef class Loop:
             c.input_size = rest
         c.parse.pos -= self.start
         if c.parse.want:                # arguments so far are offsets
-            for i in range(c.parse.argc):
+            for i in range(c.parse.argc):       # they begin at 0: parse_reset has seen to it
                 c.parse.args[i].data -= self.start
         if <int64_t>c.input_size > self.query_limit:
             with gil:
@@ -273,115 +386,122 @@ cdef class Loop:
 
     # --- the plain path ---
 
-    cdef bint looks_plain(self, conn_t* c) noexcept nogil:
+    cdef int64_t clock(self) noexcept nogil:
+        """Monotonic ns; between the anchors of two turns by the processor's own counter where that can be trusted."""
+        if not self.ticks.used:
+            return rl_monotonic_ns()
+        return self.ticks.anchor_ns + <int64_t>(<double>(rl_ticks() - self.ticks.anchor) * self.ticks.ns_per_tick)
+
+    cdef command_t* plain_command(self, conn_t* c) noexcept nogil:
+        """The command just parsed, if it is one of the core's and nothing demands Python's eye. NULL: it is not."""
         cdef uint64_t word[3]
         cdef command_t* cmd
-        if c.ordinary or rl_load_int(&self.gate.reasons) or not fold_name(
-                c.parse.args[0].data, c.parse.args[0].size, word):
-            return False
-        cmd = find_command(self.commands, word)
-        return cmd != NULL and cmd.run != NULL
-
-    cdef bint plain(self, conn_t* c) noexcept nogil:
-        """Runs the command just parsed, if it is one of the core's and nothing demands Python's eye. False: it did
-        not run, and nothing has changed."""
-        cdef:
-            call_t* call = &self.call
-            uint64_t word[3]
-            uint64_t mask, bits
-            int64_t before
-            command_t* cmd
-            int argc = c.parse.argc
-            void* grown
-        if c.ordinary or rl_load_int(&self.gate.reasons) or not fold_name(
-                c.parse.args[0].data, c.parse.args[0].size, word):
-            return False
+        cdef int argc = c.parse.argc
+        cdef const arg_t* name = &c.parse.args[c.parse.base]
+        if c.ordinary or rl_load_int(&self.gate.reasons) or not fold_name(name.data, name.size, word):
+            return NULL
         cmd = find_command(self.commands, word)
         if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
+            return NULL
+        return cmd
+
+    cdef bint plain(self, conn_t* c, item_t* item) noexcept nogil:
+        """Runs a gathered command. False: it did not run, nothing has changed, and the ordinary path must have it."""
+        cdef:
+            call_t* call = &self.call
+            command_t* cmd = item.cmd
+            uint64_t bits
+            int64_t took
+            int i
+        if rl_load_int(&self.gate.reasons):
             return False
         if cmd.write and rl_load(&self.ks.maxmemory) and not make_room(self.ks) and cmd.denyoom:
             return False
-        if argc > self.hashes_cap:
-            grown = realloc(self.hashes, 2 * argc * sizeof(uint64_t))
-            if grown == NULL:
-                return False
-            self.hashes = <uint64_t*>grown
-            self.hashes_cap = 2 * argc
-        hash_keys(self.ks, cmd, argc, c.parse.args, self.hashes, &mask)
-        call.ks = self.ks
         call.database = c.database
         call.resp = c.resp
-        call.argc = argc
-        call.argv = c.parse.args
-        call.hashes = self.hashes
-        call.out = &c.out
+        call.argc = item.argc
+        call.argv = c.parse.args + item.base
+        call.hashes = self.hashes + item.first_hash
         call.no_touch = c.no_touch
         call.name = <const char*>cmd.word
         call.name_size = cmd.name_size
         call.error = 0
         call.dirty = call.hits = call.misses = 0
-        lock_mask(self.ks, mask)
+        lock_mask(self.ks, item.mask)
         if rl_load_int(&self.ks.observers):
-            bits = mask
+            bits = item.mask
             while bits:
-                if stripe_at(self.ks, c.database, rl_ctz64(bits)).observers:
-                    unlock_mask(self.ks, mask)
+                if rl_load_int(&stripe_at(self.ks, c.database, rl_ctz64(bits)).observers):
+                    unlock_mask(self.ks, item.mask)
                     return False
                 bits &= bits - 1
+        if item.hashes > 1:
+            for i in range(item.hashes):
+                table_prefetch_entry(
+                    &stripe_at(self.ks, c.database, stripe_index(self.ks, call.hashes[i])).table, call.hashes[i])
         cmd.run(call)
-        unlock_mask(self.ks, mask)
-        before = call.now_ns
-        call.now_ns = rl_monotonic_ns()
-        before = call.now_ns - before
+        unlock_mask(self.ks, item.mask)
+        took = call.now_ns
+        call.now_ns = self.clock()
+        took = call.now_ns - took
         c.last_command = cmd.id
         c.commands += 1
-        self.counters.count(cmd.id, before, call.error != 0)
+        self.counters.count(cmd.id, took, call.error != 0)
         self.counters.dirty += call.dirty
         self.counters.hits += call.hits
         self.counters.misses += call.misses
         if call.error:
             self.counters.count_error(call.error)
-        if before >= self.slow_ns and self.slow_ns >= 0:
+        if took >= self.slow_ns and self.slow_ns >= 0:
             with gil:
-                self.slow(c, before)
+                self.slow(c, item, took)
         return True
 
-    cdef void slow(self, conn_t* c, int64_t ns) noexcept:
+    cdef void slow(self, conn_t* c, item_t* item, int64_t ns) noexcept:
         try:
-            self.handler.slow(<object>c.client, listed(c), ns)
+            self.handler.slow(<object>c.client, listed(c.parse.args + item.base, item.argc), ns)
         except Exception:
             self.handler.bug(<object>c.client, [])
 
     # --- the ordinary path ---
 
-    cdef parsed ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept:
-        """Runs the command just parsed, and those behind it that need Python too. Returns what was parsed last and
-        has not run."""
+    cdef void ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept:
+        """Runs the command just parsed, and those behind it that need Python too."""
+        cdef size_t begin
         while True:
-            if what == PARSED_COMMAND or what == PARSED_INLINE:
-                self.answer(c, what)
-            if c.blocked and c.parse.pos == self.start:
-                return PARSED_NOTHING
-            self.start = c.parse.pos
-            if c.closing or c.close_after or c.blocked or c.out.size - c.sent > CHOKE:
-                return PARSED_NOTHING
+            if what == PARSED_INLINE:
+                self.answer(c, NULL, 0)
+            elif what == PARSED_COMMAND:
+                self.answer(c, c.parse.args + c.parse.base, c.parse.argc)
+            if c.blocked:
+                self.rewind(c, self.start)
+                return
+            self.start = begin = c.parse.pos
+            if c.closing or c.close_after or c.out.size - c.sent > CHOKE:
+                break
+            parse_reset(&c.parse)
             what = parse_request(&c.parse, buf, size)
-            if what == PARSED_MORE or what == PARSED_ERROR or (what == PARSED_COMMAND and self.looks_plain(c)):
-                self.call.now_ns = rl_monotonic_ns()
-                return what
+            if what == PARSED_MORE or what == PARSED_ERROR:
+                if what == PARSED_ERROR:       # met again, and answered, when it is parsed again
+                    self.rewind(c, begin)
+                break
+            if what == PARSED_COMMAND and self.plain_command(c) != NULL:
+                self.rewind(c, begin)
+                break
+        self.call.now_ns = self.clock()
 
-    cdef void answer(self, conn_t* c, parsed what) noexcept:
+    cdef void answer(self, conn_t* c, const arg_t* raw, int argc) noexcept:
+        """Hands one command to Python and writes its reply. argc 0: the inline command just parsed."""
         cdef list args = []
         cdef object client = <object>c.client
         cdef size_t was = c.out.size
         try:
-            args = listed(c) if what == PARSED_COMMAND else split_args(c.parse.line[:c.parse.line_size])
+            args = listed(raw, argc) if argc else split_args(c.parse.line[:c.parse.line_size])
             if not args:
                 return
             reply = self.handler.execute(client, args)
             if reply is replies.WAIT:           # the command stays where it is until `resume`
                 c.blocked = True
-                c.parse.pos = self.start
                 return
             encode_reply(&c.out, reply, c.resp)
         except UnbalancedQuotes:

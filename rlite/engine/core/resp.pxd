@@ -78,7 +78,7 @@ cdef inline void out_error(out_t* o, int which, const char* named, size_t size) 
 # --- requests --------------------------------------------------------------------------------------------------------
 
 cdef enum parsed:
-    PARSED_COMMAND             # args[0:argc] hold it, `pos` is behind it
+    PARSED_COMMAND             # args[base:base+argc] hold it, `pos` is behind it
     PARSED_MORE                # it does not end in this buffer
     PARSED_NOTHING             # an empty command was passed over
     PARSED_INLINE              # a line from `line` of `line_size` bytes, `pos` behind it
@@ -106,9 +106,10 @@ cdef struct arg_t:
     size_t size
 
 cdef struct parse_t:
-    arg_t* args                # data is an offset from the buffer's start while the command is not complete
+    arg_t* args                # of the commands parsed since `parse_reset`, one after the other
     int cap
-    int argc                   # arguments complete so far
+    int base                   # where the last command's arguments begin; offsets into the buffer until it is complete
+    int argc                   # arguments of the last command complete so far
     int want                   # arguments announced; 0: between commands
     int64_t bulk               # bytes of the argument being read; -1: its length is not known yet
     size_t pos
@@ -120,6 +121,7 @@ cdef struct parse_t:
     char culprit
 
 cdef void parse_init(parse_t* p) noexcept nogil
+cdef void parse_reset(parse_t* p) noexcept nogil             # forgets complete commands, keeps one that has begun
 cdef void parse_release(parse_t* p) noexcept nogil
 cdef parsed parse_request(parse_t* p, const char* buf, size_t size) noexcept nogil
 

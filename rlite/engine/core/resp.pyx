@@ -4,7 +4,7 @@ from libc.math cimport isinf, isnan
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcpy
+from libc.string cimport memchr, memcpy, memmove
 
 from rlite.engine import reply as replies
 
@@ -113,6 +113,7 @@ cdef void out_double(out_t* o, double v, int resp) noexcept nogil:
 cdef void parse_init(parse_t* p) noexcept nogil:
     p.args = NULL
     p.cap = 0
+    p.base = 0
     p.argc = 0
     p.want = 0
     p.bulk = -1
@@ -129,6 +130,14 @@ cdef void parse_release(parse_t* p) noexcept nogil:
     free(p.args)
     p.args = NULL
     p.cap = 0
+
+
+cdef void parse_reset(parse_t* p) noexcept nogil:
+    if p.want == 0:
+        p.argc = 0
+    elif p.base:
+        memmove(p.args, p.args + p.base, p.argc * sizeof(arg_t))
+    p.base = 0
 
 
 cdef inline parsed fail(parse_t* p, protocol_error error) noexcept nogil:
@@ -182,6 +191,7 @@ cdef parsed parse_request(parse_t* p, const char* buf, size_t size) noexcept nog
         if n <= 0:
             return PARSED_NOTHING
         p.want = <int>n
+        p.base += p.argc
         p.argc = 0
         p.bulk = -1
 
@@ -213,20 +223,20 @@ cdef parsed parse_request(parse_t* p, const char* buf, size_t size) noexcept nog
             p.bulk = n
         if <int64_t>(size - p.pos) < p.bulk + 2:
             return PARSED_MORE
-        if p.argc == p.cap:
+        if p.base + p.argc == p.cap:
             # Grown as arguments come, never by what a stranger announces.
             args = <arg_t*>realloc(p.args, sizeof(arg_t) * (p.cap * 2 if p.cap else 16))
             if args == NULL:
                 return fail(p, P_MULTIBULK_LENGTH)
             p.args = args
             p.cap = p.cap * 2 if p.cap else 16
-        p.args[p.argc].data = <const char*>p.pos
-        p.args[p.argc].size = p.bulk
+        p.args[p.base + p.argc].data = <const char*>p.pos
+        p.args[p.base + p.argc].size = p.bulk
         p.argc += 1
         p.pos += p.bulk + 2
         p.bulk = -1
 
-    for i in range(p.argc):
+    for i in range(p.base, p.base + p.argc):
         p.args[i].data = buf + <size_t>p.args[i].data
     p.want = 0
     return PARSED_COMMAND

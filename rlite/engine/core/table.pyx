@@ -118,8 +118,28 @@ cdef entry_t* table_find(table_t* t, uint64_t h, const char* key, size_t klen) n
 
 
 cdef void table_prefetch(table_t* t, uint64_t h) noexcept nogil:
-    if t.exp[0] >= 0:
-        rl_prefetch(home(t, 0, h))
+    """Starts to fetch the bucket's line. Reads the table's own two words only, and what they say is but a hint."""
+    cdef int exp = t.exp[0]
+    if exp >= 0:
+        rl_prefetch(&t.buckets[0][h & ((<uint64_t>1 << exp) - 1)])
+
+
+cdef void table_prefetch_entry(table_t* t, uint64_t h) noexcept nogil:
+    cdef:
+        bucket_t* b
+        uint64_t x, candidates
+        int i
+    if t.exp[0] < 0:
+        return
+    b = home(t, 0, h)
+    x = b.meta ^ ((h >> 56) * <uint64_t>0x0101010101010101)
+    candidates = (x - ONES) & ~x & TOPS
+    while candidates:
+        i = (rl_ctz64(candidates) >> 3) - 1
+        if (b.meta >> i) & 1:
+            rl_prefetch(b.slot[i])
+            rl_prefetch(<char*>b.slot[i] + 64)
+        candidates &= candidates - 1
 
 
 cdef inline void set_slot(bucket_t* b, int i, uint64_t tag, void* e) noexcept nogil:
