@@ -88,6 +88,10 @@ class Server:
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
+        self.start_background()
+
+    def start_background(self) -> None:
+        """Starts what goes on beside commands; all that an engine without sockets needs."""
         self._thread("keeper", self._keep)
         self._thread("clock", self._tick)
         self._thread("bury", self._bury)

@@ -127,3 +127,4 @@ cdef class Keyspace:
     cdef stripe_t* checked(self, int database, int i) except NULL
     cdef Grave flush(self, int database, uint64_t held)
     cdef void swap(self, int a, int b, uint64_t held) noexcept
+    cdef int _set_policy(self, int wanted) except -1

@@ -4,14 +4,16 @@
 Everything below the class is `nogil` and runs under the lock of the stripe it touches. Commands live elsewhere.
 """
 from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
-from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy
 
 import os
 
-from rlite.engine.core.heap cimport heap_bytes, heap_init, heap_push, heap_release, heap_remove, heap_update
+from rlite.engine.core.heap cimport (
+    heap_bytes, heap_init, heap_push, heap_release, heap_remove, heap_t, heap_update,
+)
 from rlite.engine.core.platform cimport (
-    rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_monotonic_ns, rl_store, rl_store_int, rl_usable,
+    rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_monotonic_ns, rl_pause, rl_store, rl_store_int, rl_usable,
     rl_wall_ms,
 )
 from rlite.engine.core.table cimport (
@@ -23,14 +25,27 @@ cdef enum:
     LFU_START = 5              # a new key's counter: not the first to go, as in Redis
     GREED = 1 << 20            # APPEND and its kind allocate up to this much ahead
     EXPIRE_BATCH = 64          # deadlines handled for one taking of the lock
+    SPINS = 40                 # about 5 to 20 microseconds in all
     REHASH_BATCH = 16          # buckets moved for one taking of the lock by the keeper
 
 
 # --- locks ---------------------------------------------------------------------------------------------------------
 
+cdef void lock_one(keyspace_t* ks, int i) noexcept nogil:
+    """Takes a stripe's lock. Most are held for a fraction of a microsecond, less than going to sleep and waking up
+    takes, so it is tried for a while first."""
+    cdef int turn, n
+    for turn in range(SPINS):
+        if pthread_mutex_trylock(&ks.locks[i].mutex) == 0:
+            return
+        for n in range(turn + 1):
+            rl_pause()
+    pthread_mutex_lock(&ks.locks[i].mutex)
+
+
 cdef void lock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil:
     while mask:
-        pthread_mutex_lock(&ks.locks[rl_ctz64(mask)].mutex)
+        lock_one(ks, rl_ctz64(mask))
         mask &= mask - 1
 
 
@@ -96,14 +111,63 @@ cdef void count_use(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil:
     e.lfu = <uint8_t>counter
 
 
+cdef inline bint looks_at_order(int policy_) noexcept nogil:
+    return policy_ == ALLKEYS_LRU or policy_ == VOLATILE_LRU
+
+
+cdef int by_stamp(const void* a, const void* b) noexcept nogil:
+    cdef uint64_t x = (<entry_t**>a)[0].stamp, y = (<entry_t**>b)[0].stamp
+    return -1 if x < y else 1 if x > y else 0
+
+
+cdef bint restore_order(stripe_t* s) noexcept nogil:
+    """Puts both lists in the order of the stamps. False: no memory, and the lists are as they were."""
+    cdef:
+        int64_t n
+        int which
+        entry_t* e
+        entry_t** all_
+    for which in range(2):
+        if s.ends[which].older == &s.ends[which]:
+            continue
+        all_ = <entry_t**>malloc(table_size(&s.table) * sizeof(entry_t*))
+        if all_ == NULL:
+            return False
+        n = 0
+        e = s.ends[which].newer
+        while e != &s.ends[which]:
+            all_[n] = e
+            n += 1
+            e = e.newer
+        qsort(all_, n, sizeof(entry_t*), by_stamp)
+        s.ends[which].newer = s.ends[which].older = &s.ends[which]
+        while n:
+            n -= 1
+            # from the newest on: each goes to the old end
+            e = all_[n]
+            e.older = &s.ends[which]
+            e.newer = s.ends[which].newer
+            s.ends[which].newer.older = e
+            s.ends[which].newer = e
+        free(all_)
+    return True
+
+
 cdef void touch(keyspace_t* ks, stripe_t* s, entry_t* e, int64_t now_ns) noexcept nogil:
-    cdef entry_t* end = &s.ends[VOLATILE if e.heap_pos else PERSISTENT]
-    if ks.policy == ALLKEYS_LFU or ks.policy == VOLATILE_LFU:
+    """Marks an entry as used now.
+
+    Moving it to the front touches its neighbours' cache lines, so that is done only while a policy looks at the order;
+    `restore_order` makes the lists right again when one begins to.
+    """
+    cdef entry_t* end
+    if looks_at_order(ks.policy):
+        end = &s.ends[VOLATILE if e.heap_pos else PERSISTENT]
+        if end.older != e:
+            unlink_entry(e)
+            link_newest(end, e)
+    elif ks.policy == ALLKEYS_LFU or ks.policy == VOLATILE_LFU:
         count_use(ks, e, now_ns)
     e.stamp = now_ns
-    if end.older != e:
-        unlink_entry(e)
-        link_newest(end, e)
 
 
 # --- keys ----------------------------------------------------------------------------------------------------------
@@ -621,7 +685,7 @@ cdef class Keyspace:
         if maxmemory is not None:
             rl_store(&self.ks.maxmemory, maxmemory)
         if policy is not None:
-            self.ks.policy = policy
+            self._set_policy(policy)
         if samples is not None:
             self.ks.samples = samples
         if tenacity is not None:
@@ -634,6 +698,21 @@ cdef class Keyspace:
             rl_store_int(&self.ks.active_expire, active_expire)
         if max_string is not None:
             self.ks.max_string = min(max_string, 0xffffffff)
+
+    cdef int _set_policy(self, int wanted) except -1:
+        cdef int i, d
+        cdef bint begins = looks_at_order(wanted) and not looks_at_order(self.ks.policy)
+        cdef bint fine = True
+        self.ks.policy = wanted           # from here on every use moves its entry
+        if begins:
+            for i in range(self.ks.stripes):
+                self.acquire(<uint64_t>1 << i)
+                for d in range(self.ks.databases):
+                    fine = restore_order(stripe_at(self.ks, d, i)) and fine
+                self.release(<uint64_t>1 << i)
+        if not fine:
+            raise MemoryError("not enough memory to put the keys in their order of access")
+        return 0
 
     def observe(self, int database, bytes key, int by):
         """Adds to the observers of a key's stripe; above none, its commands all take the ordinary path."""
@@ -668,6 +747,47 @@ cdef class Keyspace:
             wait = keep_once(self.ks, budget_ns)
         return wait
 
+    def audit(self):
+        """Counts everything anew and holds it against the books. For tests and for a moment of doubt.
+
+        Raises AssertionError naming what disagrees. Returns the bytes taken.
+        """
+        cdef int d, i
+        cdef stripe_t* s
+        cdef audit_t a
+        cdef uint64_t every = self.all_mask()
+        cdef int64_t bytes = 0, of_lock
+        fault = None
+        self.acquire(every)
+        for i in range(self.ks.stripes):
+            of_lock = 0
+            for d in range(self.ks.databases):
+                s = stripe_at(self.ks, d, i)
+                a.ks, a.s, a.index, a.bytes, a.count, a.volatiles, a.faults = self.ks, s, i, 0, 0, 0, 0
+                table_each(&s.table, audit_entry, &a)
+                if a.faults:
+                    fault = f"{a.faults} entries are misplaced"
+                if a.count != table_size(&s.table) or a.count != s.keys:
+                    fault = f"{a.count} entries, {table_size(&s.table)} in the table, {s.keys} published"
+                if a.volatiles != s.heap.len or a.volatiles != s.volatiles:
+                    fault = f"{a.volatiles} volatile entries, {s.heap.len} in the heap, {s.volatiles} published"
+                if a.bytes != s.entry_bytes:
+                    fault = f"entries take {a.bytes} bytes, {s.entry_bytes} are booked"
+                if not ordered(&s.heap):
+                    fault = "the heap is out of order"
+                if length(&s.ends[PERSISTENT]) != a.count - a.volatiles or length(&s.ends[VOLATILE]) != a.volatiles:
+                    fault = "the lists of access hold other entries than the table"
+                if s.next_deadline != (s.heap.slots[0].at if s.heap.len else <int64_t>NEVER):
+                    fault = "the next deadline published is not the heap's"
+                of_lock += a.bytes + s.table.bytes + heap_bytes(&s.heap)
+            if of_lock != self.ks.locks[i].bytes:
+                fault = f"stripe {i} takes {of_lock} bytes, {self.ks.locks[i].bytes} are published"
+            bytes += of_lock
+        self.release(every)
+        if fault is not None:
+            raise AssertionError(fault)
+        return bytes
+
     cdef Grave flush(self, int database, uint64_t held):
         """Empties one database, or all (-1). Returns the Grave that holds what was there."""
         cdef int d, i
@@ -696,6 +816,48 @@ cdef class Keyspace:
 
     cdef uint64_t all_mask(self) noexcept:
         return (<uint64_t>1 << self.ks.stripes) - 1 if self.ks.stripes < 64 else ~<uint64_t>0
+
+
+cdef struct audit_t:
+    keyspace_t* ks
+    stripe_t* s
+    int index
+    int64_t bytes
+    int64_t count
+    int64_t volatiles
+    int64_t faults
+
+
+cdef void audit_entry(void* context, entry_t* e) noexcept nogil:
+    cdef audit_t* a = <audit_t*>context
+    cdef uint64_t h = hash_key(a.ks, entry_key(e), e.klen)
+    a.count += 1
+    a.bytes += rl_granted(e)
+    if e.heap_pos:
+        a.volatiles += 1
+        if e.heap_pos > a.s.heap.len or a.s.heap.slots[e.heap_pos - 1].entry != e:
+            a.faults += 1
+    if stripe_index(a.ks, h) != a.index or table_find(&a.s.table, h, entry_key(e), e.klen) != e:
+        a.faults += 1
+    if e.newer.older != e or e.older.newer != e:
+        a.faults += 1
+
+
+cdef int64_t length(entry_t* end) noexcept nogil:
+    cdef int64_t n = 0
+    cdef entry_t* e = end.older
+    while e != end:
+        n += 1
+        e = e.older
+    return n
+
+
+cdef bint ordered(heap_t* h) noexcept nogil:
+    cdef unsigned int i
+    for i in range(1, h.len):
+        if h.slots[(i - 1) // 4].at > h.slots[i].at:
+            return False
+    return True
 
 
 cdef int64_t keep_once(keyspace_t* ks, int64_t budget_ns) noexcept nogil:

@@ -46,6 +46,13 @@ static inline void rl_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 static inline int rl_ctz64(uint64_t v) { return __builtin_ctzll(v); }
 static inline int rl_popcount(unsigned v) { return __builtin_popcount(v); }
 static inline uint64_t rl_read64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline void rl_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ __volatile__("yield");
+#endif
+}
 static inline int rl_unlikely(int v) { return __builtin_expect(v, 0); }
 
 static inline uint64_t rl_bitreverse64(uint64_t v) {

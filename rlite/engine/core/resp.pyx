@@ -323,3 +323,63 @@ cdef int encode_reply(out_t* o, object reply, int resp) except -1:
     if o.failed:
         raise MemoryError
     return 0
+
+
+# --- replies to Python values ----------------------------------------------------------------------------------------
+
+class IncompleteError(Exception):
+    """The reply does not end in the bytes at hand."""
+
+
+cdef Py_ssize_t line_end(bytes data, Py_ssize_t at) except -1:
+    cdef Py_ssize_t end = data.find(b"\r\n", at)
+    if end < 0:
+        raise IncompleteError
+    return end
+
+
+def decode_reply(bytes data, Py_ssize_t at):
+    """Reads one reply (RESP2 or RESP3) at an offset. Returns (value of rlite.engine.reply, offset behind it).
+
+    Raises IncompleteError where it does not end, ValueError where it is no RESP.
+    """
+    cdef Py_ssize_t end = line_end(data, at), n
+    kind = data[at:at + 1]
+    line = data[at + 1:end]
+    at = end + 2
+    if kind == b"$" or kind == b"=":
+        n = int(line)
+        if n < 0:
+            return None, at
+        if len(data) < at + n + 2:
+            raise IncompleteError
+        body = data[at:at + n]
+        return (body if kind == b"$" else replies.Verbatim(body[:3].decode(), body[4:])), at + n + 2
+    if kind == b":":
+        return int(line), at
+    if kind == b"+":
+        return replies.Simple(line.decode()), at
+    if kind == b"-":
+        return replies.ErrorReply(line.decode("utf-8", "surrogateescape")), at
+    if kind == b"_":
+        return None, at
+    if kind == b",":
+        return float(line), at
+    if kind == b"#":
+        return line == b"t", at
+    if kind == b"(":
+        return replies.BigNumber(line.decode()), at
+    if kind not in (b"*", b"~", b">", b"%"):
+        raise ValueError(f"no reply begins with {kind!r}")
+    n = int(line)
+    if n < 0:
+        return replies.NULL_ARRAY, at
+    items = []
+    for _ in range(2 * n if kind == b"%" else n):
+        item, at = decode_reply(data, at)
+        items.append(item)
+    if kind == b"%":
+        return dict(zip(items[::2], items[1::2], strict=True)), at
+    if kind == b"~":
+        return replies.RespSet(items), at
+    return (replies.Push(items) if kind == b">" else items), at

@@ -1,0 +1,41 @@
+from collections.abc import Callable
+
+from rlite.engine.commands.declare import Command
+
+REASONS: dict[str, int]
+
+class Client:
+    """One client of the server: over a socket, or in process (no I/O thread behind it)."""
+
+    mailbox: Callable[..., None] | None
+    name: str
+    lib_name: str
+    lib_ver: str
+    address: str
+    local_address: str
+    user: str
+    transaction: list[tuple[Command, list[bytes]]] | None
+    transaction_failed: bool
+    watched: dict[tuple[int, bytes], bool] | None
+    watch_broken: bool
+    reply_mode: str
+    no_evict: bool
+    is_unix: bool
+    state: object
+    database: int
+    resp: int
+    no_touch: bool
+    last_command: int
+    max_bulk: int
+    def __init__(self, fd: int = -1) -> None: ...
+    @property
+    def id(self) -> int: ...
+    @property
+    def fd(self) -> int: ...
+    @property
+    def closing(self) -> bool: ...
+    def restricted(self, reason: str) -> bool: ...
+    def restrict(self, reason: str) -> None: ...
+    def lift(self, reason: str) -> None: ...
+    def close_when_sent(self) -> None: ...
+    def facts(self) -> dict[str, int | str]: ...

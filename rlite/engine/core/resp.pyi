@@ -1,0 +1,6 @@
+from rlite.engine.reply import Reply
+
+class IncompleteError(Exception):
+    """The reply does not end in the bytes at hand."""
+
+def decode_reply(data: bytes, at: int) -> tuple[Reply, int]: ...
