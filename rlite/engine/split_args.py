@@ -1,7 +1,7 @@
 """Lines of words with quotes, as inline commands and redis.conf have them. Pure; may be imported by all.
 
-Inside double quotes a backslash begins `\\n \\r \\t \\b \\a`, `\\xHH` (one byte), or stands before a character meant
-literally; inside single quotes only `\\'` is special. A NUL ends the line.
+Inside double quotes a backslash begins `\\n \\r \\t \\b \\a`, `\\xHH` (one byte), or stands before a
+character meant literally; inside single quotes only `\\'` is special. A NUL ends the line.
 """
 
 BLANK = b" \t\n\v\f\r"
@@ -12,7 +12,7 @@ HEX = b"0123456789abcdefABCDEF"
 PLAIN = frozenset(range(0x21, 0x7F)) - frozenset(b"\"'\\")
 
 
-class UnbalancedQuotes(ValueError):
+class UnbalancedQuotes(ValueError):  # noqa: N818 -- the fault is named by what is wrong
     """A quote that is not closed, or is closed in the middle of a word."""
 
 
@@ -64,7 +64,7 @@ def _quoted(line: bytes, start: int, word: bytearray) -> int:
 
 
 def quote_arg(value: bytes) -> str:
-    """One word that `split_args` reads back as this value: as it is where that is plain, else in double quotes."""
+    """One word that `split_args` reads back as this value: plain where it can be, else in double quotes."""
     if value and all(byte in PLAIN for byte in value):
         return value.decode("ascii")
     return (
