@@ -119,7 +119,7 @@ class Config(Mapping[str, object]):
         return None
 
     def refusals(self) -> list[ConfigProblem]:
-        """What rlite cannot do of what stands now. Asked when all sources are read: a later one may undo it."""
+        """What of all this rlite cannot do. Asked when all sources are read: a later one may undo it."""
         return [
             ConfigProblem(self.origin(name), name, reason, f"allowed: {row.harmless or 'nothing'}")
             for name, row in DIRECTIVES.items()

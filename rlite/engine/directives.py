@@ -43,7 +43,8 @@ INT64_MAX = 2**63 - 1
 @dataclass(frozen=True, slots=True)
 class Directive:
     """One row. default: as redis.conf would say it; harmless: the one value a refused directive may have,
-    None for none; listed: whether CONFIG GET and SET know it; protected: CONFIG SET needs enable-protected-configs.
+    None for none; listed: whether CONFIG GET and SET know it; protected: CONFIG SET needs
+    enable-protected-configs.
     """
 
     name: str
@@ -277,7 +278,8 @@ _ROWS = (
            unit="milliseconds",
            alias="lua-time-limit"),
     _inert("client-output-buffer-limit", Kind.LIMITS,
-           "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60", "Replies a slow client may pile up."),
+           "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+           "Replies a slow client may pile up."),
     _inert("crash-log-enabled", B, "yes", "Log a trace on a crash."),
     _inert("crash-memcheck-enabled", B, "yes", "Test memory after a crash."),
     _inert("disable-thp", B, "yes", "Ask for no huge pages.", mutable=False),
@@ -338,10 +340,12 @@ _ROWS = (
     _inert("tls-auth-clients", C, "yes", "Whether clients show a certificate.", choices=("no", "yes",
            "optional")),
     *(_inert(f"tls-{name}", T, "", "For TLS, which is off.", sensitive=name.endswith("-pass")) for name in (
-        "ca-cert-dir", "ca-cert-file", "cert-file", "ciphers", "ciphersuites", "client-cert-file", "client-key-file",
+        "ca-cert-dir", "ca-cert-file", "cert-file", "ciphers", "ciphersuites", "client-cert-file",
+        "client-key-file",
         "client-key-file-pass", "dh-params-file", "key-file", "key-file-pass", "protocols")),
     *(_inert(f"tls-{name}", B, default, "For TLS, which is off.") for name, default in (
-        ("cluster", "no"), ("prefer-server-ciphers", "no"), ("replication", "no"), ("session-caching", "yes"))),
+        ("cluster", "no"), ("prefer-server-ciphers", "no"), ("replication", "no"),
+        ("session-caching", "yes"))),
     _inert("tls-session-cache-size", I, "20480", "For TLS, which is off.", high=INT_MAX),
     _inert("tls-session-cache-timeout", I, "300", "For TLS, which is off.", high=INT_MAX),
 )
