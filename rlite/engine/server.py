@@ -11,20 +11,22 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any, cast
 
 from rlite.engine import commands, errors
 from rlite.engine.commands import watching
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.commands.dispatch import CrossProtocolError, execute
-from rlite.engine.config import Config
+from rlite.engine.config import Config, ConfigErrors, ConfigProblem
 from rlite.engine.core.connection import Client
 from rlite.engine.core.counters import Counters
 from rlite.engine.core.execute import CommandTable
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
+from rlite.engine.directives import INT64_MAX
 from rlite.engine.errors import RliteError
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.reply import NO_REPLY, Reply
@@ -33,13 +35,46 @@ log = logging.getLogger("rlite")
 KEEPER_BUDGET_NS = 5_000_000  # one turn of the keeper works at most this long before it looks at the clock again
 
 
-def make_table() -> tuple[CommandTable, dict[str, int]]:
-    """The reactor's table of commands, and each command's index of counters by the name it is counted as."""
+# maxmemory-policy as the core counts it.
+POLICIES = (
+    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random",
+    "volatile-ttl",
+)  # fmt: skip
+
+
+def renamed_commands(config: Config) -> dict[bytes, str]:
+    """What rename-command makes of names: the declared name behind each, "" for one taken away.
+
+    Raises ConfigErrors where it names no command, or a name that another command has.
+    """
+    renamed: dict[bytes, str] = {}
+    problems: list[ConfigProblem] = []
+    where = config.origin("rename-command")
+    for old, new in cast("list[tuple[str, str]]", config["rename-command"]):
+        raw = new.lower().encode("utf-8", "surrogateescape")
+        if old.upper() not in REGISTRY or " " in old:
+            problems.append(ConfigProblem(where, "rename-command", f"there is no command {old}"))
+        elif new and renamed.get(raw, new.upper() if new.upper() in REGISTRY else ""):
+            problems.append(ConfigProblem(where, "rename-command", f"there is a command {new} already"))
+        else:
+            renamed[old.lower().encode()] = ""
+            if new:
+                renamed[raw] = old.upper()
+    if problems:
+        raise ConfigErrors(problems)
+    return renamed
+
+
+def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, int]]:
+    """The reactor's table of commands, and each command's index of counters by the name it is counted as.
+
+    renamed: commands that the reactor must not find by their own name; they are left to Python.
+    """
     assert commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
-        if " " in command.name:
+        if " " in command.name or command.name in renamed:
             ids[command.counted_as] = table.add_counted(command.counted_as)
             continue
         keys = command.keys
@@ -58,12 +93,14 @@ class Server:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        table, ids = make_table()
-        self.keyspace = Keyspace(int(config["databases"]), int(config["lock-stripes"]))
+        renamed = renamed_commands(config)
+        table, ids = make_table(set(renamed.values()) | {name.decode().upper() for name in renamed if not renamed[name]})
+        self.keyspace = Keyspace(config.int("databases"), config.int("lock-stripes"))
         self.context = Context(
             config=config, keyspace=self.keyspace, table=table, gate=Gate(),
             counters=Counters(len(table.names)), ids=ids,
-            slow_log=SlowLog(int(config["slowlog-log-slower-than"]), int(config["slowlog-max-len"])),
+            slow_log=SlowLog(config.int("slowlog-log-slower-than"), config.int("slowlog-max-len")),
+            renamed=renamed, config_file=config.file,
         )  # fmt: skip
         self.stopping = threading.Event()
         self.stopped = threading.Event()
@@ -71,6 +108,50 @@ class Server:
         self._threads: list[threading.Thread] = []
         self._next_loop = 0
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Has each directive that may change take effect, now and whenever it is set."""
+        for name, apply in (
+            ("maxmemory", lambda value: self.keyspace.configure(maxmemory=min(value, INT64_MAX))),
+            ("maxmemory-policy", lambda value: self.keyspace.configure(policy=POLICIES.index(value))),
+            ("maxmemory-samples", lambda value: self.keyspace.configure(samples=value)),
+            ("maxmemory-eviction-tenacity", lambda value: self.keyspace.configure(tenacity=value)),
+            ("lfu-log-factor", lambda value: self.keyspace.configure(lfu_log_factor=value)),
+            ("lfu-decay-time", lambda value: self.keyspace.configure(lfu_decay_minutes=value)),
+            ("proto-max-bulk-len", self._limit_strings),
+            ("client-query-buffer-limit", self._limit_queries),
+            ("slowlog-log-slower-than", self._watch_slowness),
+            ("slowlog-max-len", lambda value: self.context.slow_log.resize(min(value, sys.maxsize))),
+            ("requirepass", self._let_in),
+        ):
+            self.config.subscribe(name, apply)
+            apply(self.config[name])
+
+    def _limit_strings(self, size: Any) -> None:
+        self.keyspace.configure(max_string=size)
+        for client in list(self.context.clients.values()):
+            client.max_bulk = size
+
+    def _limit_queries(self, size: Any) -> None:
+        for loop in self.context.loops:
+            loop.configure(query_limit=min(size, INT64_MAX))
+
+    def _watch_slowness(self, microseconds: Any) -> None:
+        self.context.slow_log.threshold_us = microseconds
+        for loop in self.context.loops:
+            loop.configure(slow_ns=min(microseconds * 1000, INT64_MAX))
+
+    def _let_in(self, password: Any) -> None:
+        """Where the password is taken away, those who still owe it may come in; a new one binds new clients only."""
+        if not password:
+            for client in list(self.context.clients.values()):
+                client.lift("auth")
+
+    def _drop_idle(self, seconds: int) -> None:
+        for client in list(self.context.clients.values()):
+            if client.mailbox is not None and client.facts()["idle"] > seconds:
+                client.mailbox("close", client)
 
     @property
     def port(self) -> int:
@@ -80,11 +161,13 @@ class Server:
 
     def start(self) -> None:
         self._listen()
-        threads = int(self.config["io-threads"])
-        for i in range(threads):
+        threads = self.config.int("io-threads")
+        for _ in range(threads):
             loop = Loop(self.keyspace, self.context.table, self.context.gate, self)
-            loop.configure(slow_ns=self.context.slow_log.threshold_us * 1000)
             self.context.loops.append(loop)
+        self._limit_queries(self.config.int("client-query-buffer-limit"))
+        self._watch_slowness(self.config.int("slowlog-log-slower-than"))
+        for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
@@ -116,16 +199,16 @@ class Server:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
-        unix = str(self.config["unixsocket"])
+        unix = self.config.text("unixsocket")
         if unix:
             with contextlib.suppress(OSError):
                 Path(unix).unlink()
         self.stopped.set()
 
     def _listen(self) -> None:
-        backlog = int(self.config["tcp-backlog"])
-        port = int(self.config["port"])
-        for address in self.config["bind"]:
+        backlog = self.config.int("tcp-backlog")
+        port = self.config.int("port")
+        for address in self.config.words("bind"):
             optional = address.startswith("-")
             host = address.removeprefix("-")
             host = "" if host == "*" else "::" if host == "::*" else host
@@ -138,7 +221,7 @@ class Server:
             self._listeners.append(listener)
             port = listener.getsockname()[1]  # with port 0, all addresses share the one that was found
         self.context.port = port if self._listeners else 0
-        unix = str(self.config["unixsocket"])
+        unix = self.config.text("unixsocket")
         if unix:
             self._listeners.append(self._unix(unix, backlog))
 
@@ -160,7 +243,7 @@ class Server:
 
     def _unix(self, path: str, backlog: int) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        mode = int(self.config["unixsocketperm"])
+        mode = self.config.int("unixsocketperm")
         mask = os.umask(0o777 & ~mode if mode else 0o077)  # never open to others, not even for a moment
         try:
             Path(path).unlink(missing_ok=True)
@@ -184,6 +267,9 @@ class Server:
         """The server's clock: what is due ten times a second."""
         while not self.stopping.wait(0.1):
             self.keyspace.follow_wall_clock()
+            idle = self.config.int("timeout")
+            if idle:
+                self._drop_idle(idle)
             pause = self.context.pause
             if pause is not None and time.monotonic() >= pause.until:
                 self.unpause()
@@ -217,16 +303,16 @@ class Server:
         """A new connection; None where it may not stay."""
         context = self.context
         context.connections_received += 1
-        if len(context.clients) >= int(self.config["maxclients"]):
+        if len(context.clients) >= self.config.int("maxclients"):
             context.connections_rejected += 1
             return self._turn_away(peer, errors.MAX_CLIENTS)
         unix = peer.family == socket.AF_UNIX
-        if not unix and self.config["protected-mode"] and not self.config["requirepass"] and not _loopback(address):
+        if not unix and self.config.flag("protected-mode") and not self.config["requirepass"] and not _loopback(address):
             return self._turn_away(peer, errors.PROTECTED)
         peer.setblocking(False)
         if not unix:
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            keepalive = int(self.config["tcp-keepalive"])
+            keepalive = self.config.int("tcp-keepalive")
             if keepalive:
                 _keep_alive(peer, keepalive)
         local = _shown(peer.getsockname(), self.config)
@@ -234,7 +320,7 @@ class Server:
         client.is_unix = unix
         client.address = local + ":0" if unix else _shown(address, self.config)
         client.local_address = local + ":0" if unix else local
-        client.max_bulk = int(self.config["proto-max-bulk-len"])
+        client.max_bulk = self.config.int("proto-max-bulk-len")
         if self.config["requirepass"]:
             client.restrict("auth")
         context.clients[client.id] = client
@@ -280,7 +366,7 @@ def _shown(address: object, config: Config) -> str:
     """An address as CLIENT LIST shows it."""
     if isinstance(address, tuple):
         return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-    return str(config["unixsocket"])
+    return config.text("unixsocket")
 
 
 def _keep_alive(peer: socket.socket, seconds: int) -> None:

@@ -22,6 +22,8 @@ class SlowLog(Protocol):
 
     def add(self, client: "Client", args: list[bytes], microseconds: int) -> None: ...
 
+    def resize(self, length: int) -> None: ...
+
 
 @dataclass(slots=True)
 class Pause:
