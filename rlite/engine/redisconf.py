@@ -4,7 +4,6 @@ A flag wins over a variable, that over the file, that over the default. Everythi
 reading and raised together, so that one start tells all.
 """
 
-import contextlib
 import os
 import re
 import sys
@@ -55,8 +54,7 @@ class _Reading:
             self.problems.append(unknown_directive(where, name))
             return
         if row.many and len(words) == 1 and row.kind is not Kind.RENAME:
-            with contextlib.suppress(UnbalancedQuotes):  # "127.0.0.1 ::1" in one pair of quotes
-                words = [_text(word) for word in split_args(_raw(words[0]))] or [""]
+            words = words[0].split() or [""]  # "127.0.0.1 ::1" in one pair of quotes
         adding = row.kind is Kind.RENAME or (source, row.name) in self.said
         problem = self.config.put(row, words, where, adding=adding)
         if problem is None and row.name == "dir" and words[0] and not Path(words[0]).is_dir():
@@ -175,7 +173,7 @@ def load(
 
 
 def parse_serve_args(argv: Sequence[str]) -> tuple[str | None, list[tuple[str, list[str]]]]:
-    """redis-server's forms: `[file | -] [--directive value ...]`; a value that begins with `--` needs `--d=v`."""
+    """redis-server's forms: `[file | -] [--directive value ...]`; a value that has `--` needs `--d=v`."""
     rest = list(argv)
     path: str | None = None
     if rest and (rest[0] == "-" or not rest[0].startswith("-")):
