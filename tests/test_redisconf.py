@@ -60,7 +60,8 @@ def test_a_file_is_read_as_redis_reads_it(tmp_path: Path) -> None:
 def test_some_directives_add_up(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        "save 60 1\nsave 30 2\nclient-output-buffer-limit normal 1 2 3\nclient-output-buffer-limit pubsub 4 5 6\n"
+        "save 60 1\nsave 30 2\nclient-output-buffer-limit normal 1 2 3\n"
+        "client-output-buffer-limit pubsub 4 5 6\n"
         'rename-command FLUSHALL ""\nrename-command GET fetch\n',
     )
     config = load(path, environ={})
@@ -167,7 +168,8 @@ def test_garbage_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, ra
         (["r.conf", "--port", "1", "--bind", "a", "-b"], "r.conf", [("port", ["1"]), ("bind", ["a", "-b"])]),
         (["--port=1", "--requirepass=--x", "--save", ""], None,
          [("port", ["1"]), ("requirepass", ["--x"]), ("save", [""])]),
-        (["--port 1", "--slowlog-log-slower-than", "-1"], None, [("port", ["1"]), ("slowlog-log-slower-than", ["-1"])]),
+        (["--port 1", "--slowlog-log-slower-than", "-1"], None,
+         [("port", ["1"]), ("slowlog-log-slower-than", ["-1"])]),
     ],
 )  # fmt: skip
 def test_arguments(argv: list[str], path: str | None, flags: list[tuple[str, list[str]]]) -> None:
@@ -192,7 +194,8 @@ def test_rewriting_keeps_what_it_can(tmp_path: Path) -> None:
     config.set_many([(b"timeout", b"9"), (b"requirepass", b"a b"), (b"save", b"1 1")])
     rewrite(config)
     assert path.read_text() == (
-        f'# mine\ntimeout 9\n\n# size\nmaxmemory 1mb\nsave 1 1\nrename-command GET x\n{SIGNATURE}\nrequirepass "a b"\n'
+        f"# mine\ntimeout 9\n\n# size\nmaxmemory 1mb\nsave 1 1\nrename-command GET x\n"
+        f'{SIGNATURE}\nrequirepass "a b"\n'
     )
     assert path.stat().st_mode & 0o777 == 0o640
     assert [each.name for each in tmp_path.iterdir()] == ["r.conf"]
