@@ -13,6 +13,7 @@ from rlite.engine.config import Config, ConfigErrors
 from rlite.engine.errors import CommandError
 from rlite.engine.redisconf import SIGNATURE, load, parse_serve_args, rewrite
 
+# The file Debian installs.
 STOCK = Path("/etc/redis/redis.conf")
 
 
@@ -59,7 +60,8 @@ def test_a_file_is_read_as_redis_reads_it(tmp_path: Path) -> None:
 def test_some_directives_add_up(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        "save 60 1\nsave 30 2\nclient-output-buffer-limit normal 1 2 3\nclient-output-buffer-limit pubsub 4 5 6\n"
+        "save 60 1\nsave 30 2\nclient-output-buffer-limit normal 1 2 3\n"
+        "client-output-buffer-limit pubsub 4 5 6\n"
         'rename-command FLUSHALL ""\nrename-command GET fetch\n',
     )
     config = load(path, environ={})
@@ -147,9 +149,10 @@ def test_garbage_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, ra
     path = tmp_path_factory.getbasetemp() / "garbage.conf"
     path.write_bytes(raw)
     try:
-        assert load(path, environ={}).file == str(path)
-    except ConfigErrors as fault:
-        assert fault.problems
+        config = load(path, environ={})
+    except ConfigErrors:
+        return
+    assert config.file == str(path)
 
 
 # --- arguments ---
@@ -165,7 +168,8 @@ def test_garbage_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, ra
         (["r.conf", "--port", "1", "--bind", "a", "-b"], "r.conf", [("port", ["1"]), ("bind", ["a", "-b"])]),
         (["--port=1", "--requirepass=--x", "--save", ""], None,
          [("port", ["1"]), ("requirepass", ["--x"]), ("save", [""])]),
-        (["--port 1", "--slowlog-log-slower-than", "-1"], None, [("port", ["1"]), ("slowlog-log-slower-than", ["-1"])]),
+        (["--port 1", "--slowlog-log-slower-than", "-1"], None,
+         [("port", ["1"]), ("slowlog-log-slower-than", ["-1"])]),
     ],
 )  # fmt: skip
 def test_arguments(argv: list[str], path: str | None, flags: list[tuple[str, list[str]]]) -> None:
@@ -183,18 +187,18 @@ def test_a_stray_argument() -> None:
 def test_rewriting_keeps_what_it_can(tmp_path: Path) -> None:
     path = written(
         tmp_path,
-        "# mine\ntimeout 0x\n".replace("0x", "5")
-        + "\n# size\nmaxmemory 1mb\nsave 60 1\nsave 30 2\nrename-command GET x\n",
+        "# mine\ntimeout 5\n" + "\n# size\nmaxmemory 1mb\nsave 60 1\nsave 30 2\nrename-command GET x\n",
     )
     path.chmod(0o640)
     config = load(path, environ={})
     config.set_many([(b"timeout", b"9"), (b"requirepass", b"a b"), (b"save", b"1 1")])
     rewrite(config)
     assert path.read_text() == (
-        f'# mine\ntimeout 9\n\n# size\nmaxmemory 1mb\nsave 1 1\nrename-command GET x\n{SIGNATURE}\nrequirepass "a b"\n'
+        f"# mine\ntimeout 9\n\n# size\nmaxmemory 1mb\nsave 1 1\nrename-command GET x\n"
+        f'{SIGNATURE}\nrequirepass "a b"\n'
     )
     assert path.stat().st_mode & 0o777 == 0o640
-    assert os.listdir(tmp_path) == ["r.conf"]
+    assert [each.name for each in tmp_path.iterdir()] == ["r.conf"]
     before = path.read_text()
     rewrite(load(path, environ={}))
     assert path.read_text() == before
@@ -268,7 +272,7 @@ def test_the_stock_file_loads() -> None:
 def test_what_the_real_server_says_reads_back(redis_peer: Process, tmp_path: Path) -> None:
     items = getattr(redis_peer.wire().command("CONFIG", "GET", "*"), "items", [])
     theirs = {
-        name.value.decode(): value.value.decode() for name, value in zip(items[::2], items[1::2], strict=True)
+        name.data.decode(): value.data.decode() for name, value in zip(items[::2], items[1::2], strict=True)
     }
     lines = [f'{name} "{value}"\n' for name, value in theirs.items()]
     config = load(written(tmp_path, "".join(lines)), environ={})

@@ -15,7 +15,6 @@ from rlite.engine import errors, values
 from rlite.engine.core.glob import matches
 from rlite.engine.directives import BY_NAME, DIRECTIVES, Directive, Kind, Support
 from rlite.engine.errors import CommandError, RliteError, printable
-from rlite.engine.split_args import UnbalancedQuotes, split_args
 from rlite.engine.values import parse_memory
 
 __all__ = ["Config", "ConfigErrors", "ConfigProblem", "parse_memory", "unknown_directive"]
@@ -95,7 +94,7 @@ class Config(Mapping[str, object]):
                 continue
             words = _words_of(value)
             if row.many and isinstance(value, str):
-                words = [_text(word) for word in split_args(value.encode("utf-8", "surrogateescape"))] or [""]
+                words = value.split() or [""]
             problem = self.put(row, words, "argument")
             if problem is not None:
                 problems.append(problem)
@@ -172,12 +171,18 @@ class Config(Mapping[str, object]):
         ]
 
     def match(self, patterns: Sequence[bytes]) -> dict[str, str]:
-        """CONFIG GET: what any of these globs names, aliases by their own names."""
-        return {
-            name: self.text(name)
-            for name, row in BY_NAME.items()
-            if row.listed and any(matches(pattern, name.encode(), True) for pattern in patterns)
-        }
+        """CONFIG GET: what any of these globs names; what is no glob is shown as it was asked."""
+        found: dict[str, str] = {}
+        for pattern in patterns:
+            if any(byte in b"*?[" for byte in pattern):
+                names = [name for name in BY_NAME if matches(pattern, name.encode(), True)]
+            else:
+                names = [name for name in (_text(pattern).lower(),) if name in BY_NAME]
+                found.update((name, _text(pattern)) for name in names if name not in found)
+            for name in names:
+                if BY_NAME[name].listed:
+                    found.setdefault(name, name)
+        return {said: self.text(name) for name, said in found.items() if BY_NAME[name].listed}
 
     # --- changing ---
 
@@ -227,13 +232,10 @@ class Config(Mapping[str, object]):
     def _parsed(self, row: Directive, raw: bytes) -> object:
         if not row.many:
             return values.parse(row, [_text(raw)])
-        try:
-            words = [_text(word) for word in split_args(raw)]
-        except UnbalancedQuotes:
-            raise ValueError(errors.CONFIG_QUOTES) from None
+        words = _text(raw).split(" ")  # as Redis does: here quotes mean nothing
         # A list of times is replaced, limits are changed class by class.
         current = self._values[row.name] if row.kind is Kind.LIMITS else None
-        return values.parse(row, words or [""], current)
+        return values.parse(row, words, current)
 
     def _apply(self, before: dict[str, object], changed: dict[str, str]) -> None:
         told: list[tuple[Callback, str]] = []

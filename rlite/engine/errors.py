@@ -131,7 +131,6 @@ CONFIG_PERCENTILES = "Invalid latency-tracking-info-percentiles parameters"
 CONFIG_PERCENTILE_RANGE = "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
 CONFIG_SCORES = "Invalid oom-score-adj-values, elements must be between -2000 and 2000."
 CONFIG_POWER_OF_TWO = "argument must be a power of two between %s and %s"
-CONFIG_QUOTES = "Unbalanced quotes in configuration line"
 CONFIG_NO_DIR = "No such file or directory"
 
 # --- the protocol ---

@@ -37,8 +37,8 @@ KEEPER_BUDGET_NS = 5_000_000  # one turn of the keeper works at most this long b
 
 # maxmemory-policy as the core counts it.
 POLICIES = (
-    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random", "volatile-lru", "volatile-lfu", "volatile-random",
-    "volatile-ttl",
+    "noeviction", "allkeys-lru", "allkeys-lfu", "allkeys-random",
+    "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl",
 )  # fmt: skip
 
 
@@ -94,7 +94,8 @@ class Server:
     def __init__(self, config: Config) -> None:
         self.config = config
         renamed = renamed_commands(config)
-        table, ids = make_table(set(renamed.values()) | {name.decode().upper() for name in renamed if not renamed[name]})
+        gone = {raw.decode().upper() for raw, name in renamed.items() if not name}
+        table, ids = make_table(gone)
         self.keyspace = Keyspace(config.int("databases"), config.int("lock-stripes"))
         self.context = Context(
             config=config, keyspace=self.keyspace, table=table, gate=Gate(),
@@ -143,7 +144,7 @@ class Server:
             loop.configure(slow_ns=min(microseconds * 1000, INT64_MAX))
 
     def _let_in(self, password: Any) -> None:
-        """Where the password is taken away, those who still owe it may come in; a new one binds new clients only."""
+        """Once no password is asked for, those who owe it may come in; a new one binds new clients only."""
         if not password:
             for client in list(self.context.clients.values()):
                 client.lift("auth")
@@ -307,7 +308,8 @@ class Server:
             context.connections_rejected += 1
             return self._turn_away(peer, errors.MAX_CLIENTS)
         unix = peer.family == socket.AF_UNIX
-        if not unix and self.config.flag("protected-mode") and not self.config["requirepass"] and not _loopback(address):
+        guarded = self.config.flag("protected-mode") and not self.config["requirepass"]
+        if guarded and not unix and not _loopback(address):
             return self._turn_away(peer, errors.PROTECTED)
         peer.setblocking(False)
         if not unix:

@@ -33,7 +33,8 @@ def config_get(call: Call) -> Reply:
 
 @command(
     "CONFIG SET parameter value [parameter value ...]", arity=-4, flags="admin noscript loading stale",
-    group="server", since="2.0.0", complexity="O(N) when N is the number of configuration parameters provided",
+    group="server", since="2.0.0",
+    complexity="O(N) when N is the number of configuration parameters provided",
     summary="Changes directives while the server runs.",
     tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
 )  # fmt: skip
