@@ -1,15 +1,98 @@
-"""The `rlite` entry point: finds the subcommand and imports it only then, so that `--version` stays fast."""
+"""The `rlite` entry point: finds the subcommand, imports it only then, and turns what went wrong into an exit code."""
 
+import os
 import sys
+from importlib import import_module
+
+from rlite.cli.exits import Exit
+from rlite.engine.version import REDIS_VERSION, RLITE_VERSION
+
+# Subcommand -> (module, function). A subcommand's module is imported when it is used, or when help lists it.
+SUBCOMMANDS = {
+    "serve": ("rlite.cli.serve", "serve"),
+    "ping": ("rlite.cli.ping", "ping"),
+}
 
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    if sys.argv[1:] in (["--version"], ["-V"]):
-        from rlite.engine.version import REDIS_VERSION, RLITE_VERSION
-
+    if sys.argv[1:] in (["--version"], ["-V"]):  # before click is imported: scripts ask this, and want it at once
         print(f"rlite {RLITE_VERSION} (Redis {REDIS_VERSION} compatible)")
-        return
-    from rlite.cli.serve import serve
+        sys.exit(Exit.FINE)
+    sys.exit(run(sys.argv[1:]))
 
-    sys.exit(serve(sys.argv[2:]))
+
+def run(argv: list[str]) -> int:
+    """Runs one command line. Returns the exit code."""
+    import click
+
+    from rlite.engine.errors import RliteError
+
+    try:
+        code = group().main(argv, prog_name="rlite", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except click.ClickException as fault:
+        fault.show()
+        return Exit.USAGE
+    except RliteError as fault:
+        print(f"rlite: {fault}", file=sys.stderr)
+        return Exit.FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing stdout has no say
+        return Exit.BROKEN_PIPE
+    return int(code or 0)
+
+
+def group() -> "click.Group":
+    """The group of all subcommands."""
+    import click
+
+    class Lazy(click.Group):
+        def list_commands(self, _ctx: click.Context) -> list[str]:
+            return list(SUBCOMMANDS)
+
+        def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+            place = SUBCOMMANDS.get(name)
+            if place is None:
+                return None
+            found = getattr(import_module(place[0]), place[1])
+            assert isinstance(found, click.Command)
+            return found
+
+    @click.group(cls=Lazy, context_settings={"help_option_names": ["--help"]})
+    @click.version_option(RLITE_VERSION, "-V", "--version", message=f"rlite %(version)s (Redis {REDIS_VERSION} compatible)")
+    def rlite() -> None:
+        """A Redis-compatible data engine and its tools.
+
+        \b
+        Examples:
+          rlite serve                        a server on 127.0.0.1:6379
+          rlite serve --port 0 --port-file p a server on a free port, which is written to p
+          rlite ping -p 6379                 is somebody there?
+        """
+
+    @rlite.command("help")
+    @click.argument("name", required=False)
+    @click.pass_context
+    def show_help(ctx: click.Context, name: str | None) -> None:
+        """Shows the help of a command."""
+        parent = ctx.parent
+        assert parent is not None
+        if name is None:
+            click.echo(parent.get_help())
+            return
+        command = rlite.get_command(parent, name)
+        if command is None:
+            raise click.UsageError(f"No such command '{name}'.", parent)
+        with click.Context(command, info_name=name, parent=parent) as inner:
+            click.echo(command.get_help(inner))
+
+    return rlite
+
+
+if __name__ == "__main__":
+    main()

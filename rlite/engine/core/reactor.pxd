@@ -15,6 +15,8 @@ cdef enum:
     KEEP_OUT = 4096            # a larger reply buffer is given back once it is sent
     KEEP_ARGS = 1024           # as is a longer array of arguments
 
+    SPIN_NS = 50000            # how long work is looked for before the thread sleeps
+    SPIN_REST = 16             # short sleeps in a row that make it look again after it looked in vain
     BATCH = 32                 # commands of one pipeline looked at together
 
 cdef struct item_t:            # a parsed command that may take the plain path
@@ -73,12 +75,14 @@ cdef class Loop:
     cdef int64_t slow_ns               # negative: off
     cdef int64_t query_limit           # client-query-buffer-limit
     cdef int64_t turns
+    cdef int patience                  # above 0: look before sleeping
     cdef call_t call
     cdef item_t batch[BATCH]
     cdef parsed tail                   # what followed the batch
     cdef ticks_t ticks
 
     cdef void loop(self) noexcept nogil
+    cdef int wait(self) noexcept nogil
     cdef void anchor(self) noexcept nogil
     cdef void serve(self, conn_t* c, int events) noexcept nogil
     cdef void receive(self, conn_t* c) noexcept nogil

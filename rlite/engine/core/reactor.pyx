@@ -156,7 +156,7 @@ cdef class Loop:
     cdef void loop(self) noexcept nogil:
         cdef int i, n
         while not rl_load_int(&self.stopping):
-            n = poller_wait(&self.poller, self.ready, READY, -1)
+            n = self.wait()
             self.turns += 1
             self.anchor()
             for i in range(n):
@@ -178,6 +178,32 @@ cdef class Loop:
             if self.n_doomed:
                 with gil:
                     self.bury()
+
+    cdef int wait(self) noexcept nogil:
+        """Waits for work. While work keeps coming within microseconds, it is looked for rather than slept for.
+
+        Going to sleep and being woken costs more than a small command, on virtual machines several times as much. A
+        thread that has just looked in vain sleeps at once the next times, so an idle or a slow server spins for nobody.
+        """
+        cdef int n = 0
+        cdef int64_t began, now
+        if self.patience > 0:
+            began = rl_monotonic_ns()
+            while True:
+                n = poller_wait(&self.poller, self.ready, READY, 0)
+                if n:
+                    return n
+                now = rl_monotonic_ns()
+                if now - began > SPIN_NS:
+                    self.patience = -SPIN_REST
+                    break
+        began = rl_monotonic_ns()
+        n = poller_wait(&self.poller, self.ready, READY, -1)
+        if rl_monotonic_ns() - began < SPIN_NS:
+            self.patience += 1
+        elif self.patience > -SPIN_REST:
+            self.patience = min(self.patience, 0) - 1
+        return n
 
     cdef void anchor(self) noexcept nogil:
         """Sets the two clocks side by side again; the longer they have run, the better their ratio is known."""
