@@ -3,7 +3,6 @@
 import logging
 import signal
 import sys
-import threading
 from pathlib import Path
 
 from rlite.engine.config import Config
@@ -18,7 +17,7 @@ def serve(argv: list[str]) -> int:
     log = logging.getLogger("rlite")
     config = Config(port=int(options.get("--port", "6379")), io_threads=int(options.get("--io-threads", "1")))
     server = Server(config)
-    done = threading.Event()
+    done = server.asked_to_stop
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: done.set())
     sys.setswitchinterval(0.001)

@@ -26,6 +26,8 @@ from rlite.engine.core.execute import CommandTable
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.errors import RliteError
+from rlite.engine.observe import slowlog_commands
+from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.reply import NO_REPLY, Reply
 
@@ -36,6 +38,7 @@ KEEPER_BUDGET_NS = 5_000_000  # one turn of the keeper works at most this long b
 def make_table() -> tuple[CommandTable, dict[str, int]]:
     """The reactor's table of commands, and each command's index of counters by the name it is counted as."""
     assert commands
+    assert slowlog_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -65,6 +68,12 @@ class Server:
             counters=Counters(len(table.names)), ids=ids,
             slow_log=SlowLog(int(config["slowlog-log-slower-than"]), int(config["slowlog-max-len"])),
         )  # fmt: skip
+        self.context.unpause = self.unpause
+        self.context.shutdown = self._shut_down
+        self.context.startup_memory = self.keyspace.used_memory()
+        self._rates = Rates()
+        self.asked_to_stop = threading.Event()  # by SHUTDOWN; whoever started the server may set it too
+        self._stop_lock = threading.Lock()
         self.stopping = threading.Event()
         self.stopped = threading.Event()
         self._listeners: list[socket.socket] = []
@@ -100,10 +109,12 @@ class Server:
 
     def stop(self) -> None:
         """Stops accepting, lets commands under way finish, closes every connection, ends every thread."""
-        if self.stopping.is_set():
+        with self._stop_lock:
+            first = not self.stopping.is_set()
+            self.stopping.set()
+        if not first:
             self.stopped.wait()
             return
-        self.stopping.set()
         for listener in self._listeners:
             listener.close()
         for loop in self.context.loops:
@@ -117,6 +128,11 @@ class Server:
             with contextlib.suppress(OSError):
                 Path(unix).unlink()
         self.stopped.set()
+
+    def _shut_down(self, _nosave: bool) -> None:
+        """SHUTDOWN: from an I/O thread, which `stop` will wait for, so another thread does the stopping."""
+        self.asked_to_stop.set()
+        threading.Thread(target=self.stop, name="shutdown").start()
 
     def _listen(self) -> None:
         backlog = int(self.config["tcp-backlog"])
@@ -180,9 +196,17 @@ class Server:
         """The server's clock: what is due ten times a second."""
         while not self.stopping.wait(0.1):
             self.keyspace.follow_wall_clock()
-            pause = self.context.pause
-            if pause is not None and time.monotonic() >= pause.until:
-                self.unpause()
+            self._sample()
+            self._end_pause(time.monotonic())
+
+    def _sample(self) -> None:
+        """Feeds the per-second figures of INFO."""
+        sums = dict.fromkeys(("commands", "net_in", "net_out"), 0)
+        for counters in self.context.all_counters():
+            totals = counters.totals()
+            for name in sums:
+                sums[name] += totals[name]
+        self.context.samples = self._rates.sample(time.monotonic(), sums)
 
     def _bury(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -190,12 +214,19 @@ class Server:
 
     def unpause(self) -> None:
         """Ends CLIENT PAUSE: whoever waits goes on."""
-        if self.context.pause is not None:
+        self._end_pause(None)
+
+    def _end_pause(self, now: float | None) -> None:
+        """Ends the pause, if there is one and it is over by `now` (None: in any case)."""
+        with self.context.pausing:
+            pause = self.context.pause
+            if pause is None or (now is not None and now < pause.until):
+                return
             self.context.pause = None
             self.context.gate.open()
-            for client in list(self.context.clients.values()):
-                if client.mailbox is not None:
-                    client.mailbox("resume", client)
+        for client in list(self.context.clients.values()):
+            if client.mailbox is not None:
+                client.mailbox("resume", client)
 
     # --- what the loops ask ---
 
