@@ -1,5 +1,29 @@
 """The commands. Importing this package declares them all; `declare.REGISTRY` then holds them."""
 
-from rlite.engine.commands import clients, connection, expiry, keys, strings, transactions
+from rlite.engine.commands import (
+    administration,
+    clients,
+    connection,
+    debug,
+    expiry,
+    info,
+    introspect,
+    keys,
+    memory,
+    strings,
+    transactions,
+)
 
-__all__ = ["clients", "connection", "expiry", "keys", "strings", "transactions"]
+__all__ = [
+    "administration",
+    "clients",
+    "connection",
+    "debug",
+    "expiry",
+    "info",
+    "introspect",
+    "keys",
+    "memory",
+    "strings",
+    "transactions",
+]

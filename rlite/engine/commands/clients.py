@@ -165,38 +165,44 @@ def kill(call: Call, victim: Client) -> None:
         victim.mailbox("close", victim)
 
 
+def kill_condition(call: Call, i: int) -> Callable[[Client], bool]:
+    """The filter that CLIENT KILL's arguments i and i+1 ask for. Raises CommandError."""
+    option, value = call.word(i), call.args[i + 1]
+    if option == b"ID":
+        number = parse_int(value)
+        if number is None or number < 1:
+            raise CommandError(errors.CLIENT_ID_POSITIVE)
+        return lambda client: client.id == number
+    if option == b"TYPE":
+        wanted = type_named(value)
+        return lambda client: kind(client) == wanted
+    if option == b"ADDR":
+        return lambda client: client.address.encode() == value
+    if option == b"LADDR":
+        return lambda client: client.local_address.encode() == value
+    if option == b"USER":
+        if value != b"default":
+            raise CommandError(errors.NO_SUCH_USER % printable(value))
+        return lambda client: client.user == "default"
+    if option == b"MAXAGE":
+        seconds = call.int(i + 1, errors.MAXAGE_NOT_AN_INTEGER)
+        if seconds <= 0:
+            raise CommandError(errors.MAXAGE_POSITIVE)
+        return lambda client: client.facts()["age"] >= seconds
+    raise CommandError(errors.SYNTAX)
+
+
 def kill_filters(call: Call) -> tuple[list[Callable[[Client], bool]], bool]:
     """The conditions of CLIENT KILL's newer form, and whether to spare oneself. Raises CommandError."""
-    args = call.args
     conditions: list[Callable[[Client], bool]] = []
     skip_me = True
-    if len(args) % 2:
+    if len(call.args) % 2:
         raise CommandError(errors.SYNTAX)
-    for i in range(2, len(args), 2):
-        option, value = call.word(i), args[i + 1]
-        if option == b"ID":
-            number = parse_int(value)
-            if number is None or number < 1:
-                raise CommandError(errors.CLIENT_ID_POSITIVE)
-            conditions.append(lambda client, number=number: client.id == number)
-        elif option == b"TYPE":
-            wanted = type_named(value)
-            conditions.append(lambda client, wanted=wanted: kind(client) == wanted)
-        elif option == b"ADDR":
-            conditions.append(lambda client, address=value: client.address.encode() == address)
-        elif option == b"LADDR":
-            conditions.append(lambda client, address=value: client.local_address.encode() == address)
-        elif option == b"USER":
-            if value != b"default":
-                raise CommandError(errors.NO_SUCH_USER % printable(value))
-            conditions.append(lambda client: client.user == "default")
-        elif option == b"MAXAGE":
-            seconds = call.int(i + 1, errors.MAXAGE_NOT_AN_INTEGER)
-            if seconds <= 0:
-                raise CommandError(errors.MAXAGE_POSITIVE)
-            conditions.append(lambda client, seconds=seconds: client.facts()["age"] >= seconds)
-        elif option == b"SKIPME" and value.upper() in (b"YES", b"NO"):
-            skip_me = value.upper() == b"YES"
+    for i in range(2, len(call.args), 2):
+        if call.word(i) != b"SKIPME":
+            conditions.append(kill_condition(call, i))
+        elif call.word(i + 1) in (b"YES", b"NO"):
+            skip_me = call.word(i + 1) == b"YES"
         else:
             raise CommandError(errors.SYNTAX)
     return conditions, skip_me

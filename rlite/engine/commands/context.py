@@ -61,6 +61,9 @@ class Context:
     startup_memory: int = 0  # bytes used when the server had just started
     bury: Callable[[Callable[[], object]], None] = lambda job: (job(), None)[1]  # frees memory later, elsewhere
 
+    def new_replication_id(self) -> None:
+        self.replication_id = os.urandom(20).hex()
+
     def all_counters(self) -> Iterable["Counters"]:
         """One set a thread, and that of the ordinary path."""
         return [self.counters, *(loop.counters for loop in self.loops)]

@@ -1,15 +1,17 @@
 """SLOWLOG: reads and empties the log of slow calls (slowlog.py). Touches no key; runs with the GIL."""
 
 from itertools import islice
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import command, container
 from rlite.engine.commands.helping import declare_help, subcommand_syntax
 from rlite.engine.errors import CommandError
-from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.reply import OK, Reply
+
+if TYPE_CHECKING:
+    from rlite.engine.observe.slowlog import SlowLog
 
 DEFAULT_COUNT = 10
 
