@@ -24,7 +24,8 @@ def time_(_call: Call) -> Reply:
 
 @command(
     "ROLE", arity=1, flags="noscript loading stale fast", group="server", since="2.8.12", complexity="O(1)",
-    acl="admin dangerous", summary="Tells whether this is a master or a replica, and who is at the other end.",
+    acl="admin dangerous",
+    summary="Tells whether this is a master or a replica, and who is at the other end.",
 )  # fmt: skip
 def role(_call: Call) -> Reply:
     return [b"master", 0, []]

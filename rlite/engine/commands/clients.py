@@ -77,7 +77,7 @@ def listing(server: Context, clients: Iterable[Client]) -> Reply:
 
 def everybody(server: Context) -> list[Client]:
     """All clients, the oldest first. A copy: others come and go meanwhile."""
-    return sorted(list(server.clients.values()), key=lambda client: client.id)
+    return sorted(server.clients.copy().values(), key=lambda client: client.id)
 
 
 def type_named(word: bytes) -> str:

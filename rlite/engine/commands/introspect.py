@@ -16,13 +16,14 @@ from rlite.engine.reply import NULL_ARRAY, Reply, RespSet, Simple
 
 # The orders in which Redis lists them.
 FLAG_ORDER = [
-    "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale", "skip_monitor",
-    "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "no_async_loading",
+    "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
+    "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "no_async_loading",
     "no_multi", "movablekeys", "allow_busy",
 ]  # fmt: skip
 CATEGORY_ORDER = [
     "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
-    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+    "stream", "pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction",
+    "scripting",
 ]  # fmt: skip
 ACCESS_ORDER = [
     "RO", "RW", "OW", "RM", "access", "update", "insert", "delete", "not_key", "incomplete", "variable_flags",
@@ -206,7 +207,7 @@ def called(call: Call) -> tuple[Command, list[bytes]]:
 
 
 def keys_of(found: Command, args: Sequence[bytes]) -> list[tuple[bytes, tuple[str, ...]]]:
-    """Each key among the arguments, with what the command does to it. Raises CommandError where there is none."""
+    """Each key, with what the command does to it. Raises CommandError where there is none."""
     if found.keys.find is not None:
         try:
             positions = found.key_positions(args)
@@ -224,7 +225,7 @@ def keys_of(found: Command, args: Sequence[bytes]) -> list[tuple[bytes, tuple[st
 
 
 @command(
-    "COMMAND GETKEYS command [arg [arg ...]]", arity=-4, flags="loading stale", group="server", since="2.8.13",
+    "COMMAND GETKEYS command arg [arg ...]", arity=-4, flags="loading stale", group="server", since="2.8.13",
     acl="connection", complexity="O(n) where n is the number of arguments",
     summary="Picks the keys out of a command and its arguments.",
 )  # fmt: skip
@@ -233,7 +234,7 @@ def command_getkeys(call: Call) -> Reply:
 
 
 @command(
-    "COMMAND GETKEYSANDFLAGS command [arg [arg ...]]", arity=-4, flags="loading stale", group="server",
+    "COMMAND GETKEYSANDFLAGS command arg [arg ...]", arity=-4, flags="loading stale", group="server",
     since="7.0.0", acl="connection", complexity="O(n) where n is the number of arguments",
     summary="Picks the keys out of a command and its arguments, each with what is done to it.",
 )  # fmt: skip

@@ -17,7 +17,8 @@ container("MEMORY", since="4.0.0", summary="What memory is used for.")
 
 @command(
     "MEMORY USAGE key [SAMPLES count]", arity=-3, flags="readonly", keys=(2, 2, 1), access="RO",
-    group="server", since="4.0.0", complexity="O(1)", summary="Returns the bytes that a key and its value take.",
+    group="server", since="4.0.0", complexity="O(1)",
+    summary="Returns the bytes that a key and its value take.",
 )  # fmt: skip
 def memory_usage(call: Call) -> Reply:
     for i in range(3, len(call.args), 2):

@@ -1,7 +1,8 @@
 """Reads the syntax of a declaration (`SET key value [NX | XX] [GET]`) into the argument maps of COMMAND DOCS.
 
-The notation: lower-case words are arguments, upper-case words tokens (an argument right behind a token belongs
-to it), `[...]` is optional, `(a | b)` and `[a | b]` are choices, `key [key ...]` is one or more. Pure functions.
+The notation: lower-case words are arguments, upper-case words tokens (an argument right behind a token
+belongs to it), `[...]` is optional, `(a | b)` and `[a | b]` are choices, `key [key ...]` is one or more.
+Pure functions on strings.
 """
 
 import re
