@@ -136,5 +136,6 @@ class RliteError(Exception):
 
 
 def printable(raw: bytes, limit: int = 128) -> str:
-    """Bytes from a client inside an error text: cut, and without line ends, which would end the reply early."""
-    return raw[:limit].decode("utf-8", "surrogateescape").replace("\r", " ").replace("\n", " ")
+    """Bytes from a client inside an error text: cut, at a NUL as in C, and without line ends, which would end
+    the reply early."""
+    return raw[:limit].partition(b"\0")[0].decode("utf-8", "surrogateescape").replace("\r", " ").replace("\n", " ")

@@ -90,7 +90,7 @@ def test_the_arity_agrees_with_the_syntax(command: Command) -> None:
 
 def test_unknown_commands_have_no_info(rlite: Server) -> None:
     with rlite.wire() as wire:
-        assert wire.command("COMMAND", "INFO", "nosuch") == Array((Null(b"*"),))
+        assert wire.command("COMMAND", "INFO", "nosuch") == Array((Null(b"$"),))
         assert wire.command("COMMAND", "DOCS", "nosuch") == Array(())
         count = wire.command("COMMAND", "COUNT")
     assert count == Int(len([name for name in REGISTRY if " " not in name]))

@@ -247,12 +247,15 @@ def client_pause(call: Call) -> Reply:
     milliseconds = call.int(2, errors.TIMEOUT_NOT_AN_INTEGER)
     if milliseconds < 0:
         raise CommandError(errors.TIMEOUT_NEGATIVE)
-    server, until = call.server, time.monotonic() + milliseconds / 1000
+    server, now = call.server, time.monotonic()
+    until = now + milliseconds / 1000
     with server.pausing:
         before = server.pause
         if before is None:
             server.pause = Pause(until, writes_only)
             server.gate.close()
+        elif before.until <= now:  # over, though the clock has not come round to say so: the gate is still shut
+            server.pause = Pause(until, writes_only)
         else:  # of two pauses the longer time and the stricter kind hold
             server.pause = Pause(max(until, before.until), writes_only and before.writes_only)
     return OK

@@ -12,7 +12,7 @@ from rlite.engine.commands.helping import declare_help
 from rlite.engine.commands.syntax import Argument, arguments
 from rlite.engine.core.glob import matches
 from rlite.engine.errors import CommandError
-from rlite.engine.reply import NULL_ARRAY, Reply, RespSet, Simple
+from rlite.engine.reply import Reply, RespSet, Simple
 
 # The orders in which Redis lists them.
 FLAG_ORDER = [
@@ -148,7 +148,7 @@ def command_info(call: Call) -> Reply:
     if len(call.args) == 2:
         return command_(call)
     found = [named(word) for word in call.args[2:]]
-    return [NULL_ARRAY if each is None else described(each) for each in found]
+    return [None if each is None else described(each) for each in found]
 
 
 @command(
