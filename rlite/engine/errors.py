@@ -136,6 +136,8 @@ class RliteError(Exception):
 
 
 def printable(raw: bytes, limit: int = 128) -> str:
-    """Bytes from a client inside an error text: cut, at a NUL as in C, and without line ends, which would end
-    the reply early."""
+    """Bytes from a client inside an error text: cut, at a NUL as in C, and without line ends.
+
+    A line end would end the reply early.
+    """
     return raw[:limit].partition(b"\0")[0].decode("utf-8", "surrogateescape").replace("\r", " ").replace("\n", " ")

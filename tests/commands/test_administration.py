@@ -131,7 +131,8 @@ def test_shutdown_stops_a_server_that_lives_in_a_process(engine: InProcess) -> N
             "X key value [key value ...]",
             (
                 Argument(
-                    "key_value", "block", multiple=True, parts=(Argument("key", "key"), Argument("value", "string"))
+                    "key_value", "block", multiple=True,
+                    parts=(Argument("key", "key"), Argument("value", "string")),
                 ),
             ),
         ),

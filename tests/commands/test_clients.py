@@ -5,8 +5,8 @@ from support.in_process import InProcess
 from support.wire import Bulk, Err, Int, Null, Simple, Wire
 
 FIELDS = (
-    "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs rbp "
-    "obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
+    "id addr laddr fd name age idle flags db sub psub ssub multi watch qbuf qbuf-free argv-mem multi-mem rbs "
+    "rbp obl oll omem tot-mem events cmd user redir resp lib-name lib-ver"
 )
 
 

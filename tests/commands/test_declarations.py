@@ -20,7 +20,7 @@ DECLARED = [each for each in REGISTRY.values() if each.name not in NEWER]
 
 
 def _comparable(reply: Reply) -> Reply:
-    """COMMAND INFO without what is nobody's business: remarks in words, and subcommands, compared on their own."""
+    """COMMAND INFO without remarks in words, and without subcommands, which are compared on their own."""
     assert isinstance(reply, Array), f"not a command: {reply}"
     items = list(reply.items)
     specs = items[8]

@@ -254,7 +254,7 @@ def client_pause(call: Call) -> Reply:
         if before is None:
             server.pause = Pause(until, writes_only)
             server.gate.close()
-        elif before.until <= now:  # over, though the clock has not come round to say so: the gate is still shut
+        elif before.until <= now:  # over, but not yet noticed: the gate is still shut
             server.pause = Pause(until, writes_only)
         else:  # of two pauses the longer time and the stricter kind hold
             server.pause = Pause(max(until, before.until), writes_only and before.writes_only)

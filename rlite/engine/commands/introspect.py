@@ -17,8 +17,8 @@ from rlite.engine.reply import Reply, RespSet, Simple
 # The orders in which Redis lists them.
 FLAG_ORDER = [
     "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
-    "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys", "no_async_loading",
-    "no_multi", "movablekeys", "allow_busy",
+    "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys",
+    "no_async_loading", "no_multi", "movablekeys", "allow_busy",
 ]  # fmt: skip
 CATEGORY_ORDER = [
     "keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo",
