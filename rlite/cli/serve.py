@@ -89,8 +89,7 @@ def run(config: Config, port_file: Path | None) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     started = time.monotonic()
     server = Server(config)
-    asked = threading.Event()
-    server.context.shutdown = lambda _nosave: asked.set()
+    asked = server.asked_to_stop
     server.start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stopper(asked, log))

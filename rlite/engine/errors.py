@@ -19,6 +19,7 @@ INVALID_DB_INDEX = "ERR invalid DB index"
 INVALID_FIRST_DB_INDEX = "ERR invalid first DB index"
 INVALID_SECOND_DB_INDEX = "ERR invalid second DB index"
 DB_OUT_OF_RANGE = "ERR DB index is out of range"
+SUBCOMMAND_SYNTAX = "ERR unknown subcommand or wrong number of arguments for '%s'. Try %s HELP."
 UNSUPPORTED_OPTION = "ERR Unsupported option %s"
 TIMEOUT_NOT_AN_INTEGER = "ERR timeout is not an integer or out of range"
 TIMEOUT_NEGATIVE = "ERR timeout is negative"
@@ -80,6 +81,9 @@ CLIENT_ID_POSITIVE = "ERR client-id should be greater than 0"
 UNKNOWN_CLIENT_TYPE = "ERR Unknown client type '%s'"
 NO_SUCH_USER = "ERR No such user '%s'"
 MAX_CLIENTS = "ERR max number of clients reached"
+UNBLOCK_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
+MAXAGE_NOT_AN_INTEGER = "ERR maxage is not an integer or out of range"
+MAXAGE_POSITIVE = "ERR maxage should be greater than 0"
 NOT_PAUSED_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL"
 PROTECTED = ("DENIED rlite runs in protected mode: with no password set it answers only connections from this machine. "
              "To reach it from elsewhere set requirepass, or bind it to a trusted network and set protected-mode no.")
@@ -95,10 +99,12 @@ NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 # --- the server ---
 OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 SHUTDOWN_ERRORS = "ERR Errors trying to SHUTDOWN. Check logs."
+NOTHING_TO_SAVE_TO = "ERR Errors trying to SHUTDOWN: nothing is kept on disk, so SAVE cannot be done"
 NO_SHUTDOWN = "ERR No shutdown in progress."
 DEBUG_DISABLED = ("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
                   "it from a local connection, otherwise you need to set this option in the configuration file, and "
                   "then restart the server.")
+SLOWLOG_COUNT = "ERR count should be greater than or equal to -1"
 INTERNAL = "ERR internal error; the server's log has the details"
 UNKNOWN_COMMAND_NAME = "ERR Invalid command specified"
 NO_KEY_ARGUMENTS = "ERR The command has no key arguments"
@@ -158,5 +164,8 @@ class RliteError(Exception):
 
 
 def printable(raw: bytes, limit: int = 128) -> str:
-    """Bytes from a client inside an error text: cut, and without line ends, which would end the reply early."""
-    return raw[:limit].decode("utf-8", "surrogateescape").replace("\r", " ").replace("\n", " ")
+    """Bytes from a client inside an error text: cut, at a NUL as in C, and without line ends.
+
+    A line end would end the reply early.
+    """
+    return raw[:limit].partition(b"\0")[0].decode("utf-8", "surrogateescape").replace("\r", " ").replace("\n", " ")

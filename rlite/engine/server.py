@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, cast
 
-from rlite.engine import commands, errors
-from rlite.engine.commands import watching
+from rlite.engine import errors
+from rlite.engine.commands import declare_all, watching
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.commands.dispatch import CrossProtocolError, execute
@@ -28,6 +28,8 @@ from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.directives import INT64_MAX
 from rlite.engine.errors import RliteError
+from rlite.engine.observe import slowlog_commands
+from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.reply import NO_REPLY, Reply
 
@@ -70,7 +72,8 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
 
     renamed: commands that the reactor must not find by their own name; they are left to Python.
     """
-    assert commands
+    declare_all()
+    assert slowlog_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -103,6 +106,12 @@ class Server:
             slow_log=SlowLog(config.int("slowlog-log-slower-than"), config.int("slowlog-max-len")),
             renamed=renamed, config_file=config.file,
         )  # fmt: skip
+        self.context.unpause = self.unpause
+        self.context.shutdown = self._shut_down
+        self.context.startup_memory = self.keyspace.used_memory()
+        self._rates = Rates()
+        self.asked_to_stop = threading.Event()  # by SHUTDOWN; whoever started the server may set it too
+        self._stop_lock = threading.Lock()
         self.stopping = threading.Event()
         self.stopped = threading.Event()
         self._listeners: list[socket.socket] = []
@@ -188,10 +197,12 @@ class Server:
 
     def stop(self) -> None:
         """Stops accepting, lets commands under way finish, closes every connection, ends every thread."""
-        if self.stopping.is_set():
+        with self._stop_lock:
+            first = not self.stopping.is_set()
+            self.stopping.set()
+        if not first:
             self.stopped.wait()
             return
-        self.stopping.set()
         for listener in self._listeners:
             listener.close()
         for loop in self.context.loops:
@@ -205,6 +216,11 @@ class Server:
             with contextlib.suppress(OSError):
                 Path(unix).unlink()
         self.stopped.set()
+
+    def _shut_down(self, _nosave: bool) -> None:
+        """SHUTDOWN: from an I/O thread, which `stop` will wait for, so another thread does the stopping."""
+        self.asked_to_stop.set()
+        threading.Thread(target=self.stop, name="shutdown").start()
 
     def _listen(self) -> None:
         backlog = self.config.int("tcp-backlog")
@@ -271,9 +287,17 @@ class Server:
             idle = self.config.int("timeout")
             if idle:
                 self._drop_idle(idle)
-            pause = self.context.pause
-            if pause is not None and time.monotonic() >= pause.until:
-                self.unpause()
+            self._sample()
+            self._end_pause(time.monotonic())
+
+    def _sample(self) -> None:
+        """Feeds the per-second figures of INFO."""
+        sums = dict.fromkeys(("commands", "net_in", "net_out"), 0)
+        for counters in self.context.all_counters():
+            totals = counters.totals()
+            for name in sums:
+                sums[name] += totals[name]
+        self.context.samples = self._rates.sample(time.monotonic(), sums)
 
     def _bury(self) -> None:
         while (job := self._jobs.get()) is not None:
@@ -281,12 +305,19 @@ class Server:
 
     def unpause(self) -> None:
         """Ends CLIENT PAUSE: whoever waits goes on."""
-        if self.context.pause is not None:
+        self._end_pause(None)
+
+    def _end_pause(self, now: float | None) -> None:
+        """Ends the pause, if there is one and it is over by `now` (None: in any case)."""
+        with self.context.pausing:
+            pause = self.context.pause
+            if pause is None or (now is not None and now < pause.until):
+                return
             self.context.pause = None
             self.context.gate.open()
-            for client in list(self.context.clients.values()):
-                if client.mailbox is not None:
-                    client.mailbox("resume", client)
+        for client in list(self.context.clients.values()):
+            if client.mailbox is not None:
+                client.mailbox("resume", client)
 
     # --- what the loops ask ---
 

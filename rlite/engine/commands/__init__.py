@@ -1,5 +1,15 @@
-"""The commands. Importing this package declares them all; `declare.REGISTRY` then holds them."""
+"""The commands. `declare_all()` imports every module of this package; `declare.REGISTRY` then holds their commands."""
 
-from rlite.engine.commands import configuration, connection, expiry, keys, strings, transactions
+from importlib import import_module
 
-__all__ = ["configuration", "connection", "expiry", "keys", "strings", "transactions"]
+# One module a group; the order is that in which COMMAND lists them.
+MODULES = (
+    "strings", "keys", "expiry", "connection", "transactions", "clients", "configuration", "introspect", "info",
+    "administration", "memory", "debug",
+)  # fmt: skip
+
+
+def declare_all() -> None:
+    """Declares every command, once."""
+    for name in MODULES:
+        import_module(f"{__name__}.{name}")

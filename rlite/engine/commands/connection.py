@@ -11,7 +11,8 @@ from rlite.engine.reply import OK, Reply, Simple
 from rlite.engine.version import REDIS_VERSION
 
 core_command(
-    "PING [message]", arity=-1, flags="fast loading stale", group="connection", since="1.0.0", complexity="O(1)",
+    "PING [message]", arity=-1, flags="fast", group="connection", since="1.0.0", complexity="O(1)",
+    tips=["request_policy:all_shards", "response_policy:all_succeeded"],
     summary="Answers, so that one knows somebody is there.",
 )  # fmt: skip
 core_command(

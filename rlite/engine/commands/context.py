@@ -1,6 +1,7 @@
 """What all handlers share: the parts of one running server. Made by server.py; holds no logic of its own."""
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -49,6 +50,9 @@ class Context:
     run_id: str = field(default_factory=lambda: os.urandom(20).hex())
     started: float = field(default_factory=time.time)
     pause: Pause | None = None
+    pausing: threading.Lock = field(default_factory=threading.Lock)  # held to begin, extend or end a pause
+    unpause: Callable[[], None] = lambda: None  # ends the pause: whoever waits goes on
+    replication_id: str = field(default_factory=lambda: os.urandom(20).hex())
     connections_received: int = 0
     connections_rejected: int = 0
     samples: dict[str, float] = field(default_factory=dict)  # per-second figures of INFO, kept by the server's clock
@@ -56,7 +60,11 @@ class Context:
     renamed: dict[bytes, str] = field(default_factory=dict)  # rename-command: what clients say -> declared name
     config_file: str = ""
     port: int = 0
+    startup_memory: int = 0  # bytes used when the server had just started
     bury: Callable[[Callable[[], object]], None] = lambda job: (job(), None)[1]  # frees memory later, elsewhere
+
+    def new_replication_id(self) -> None:
+        self.replication_id = os.urandom(20).hex()
 
     def all_counters(self) -> Iterable["Counters"]:
         """One set a thread, and that of the ordinary path."""

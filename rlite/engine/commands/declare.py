@@ -195,6 +195,7 @@ def _add(
             name=_name_of(syntax), syntax=syntax, arity=arity, flags=named, keys=keys, group=group, since=since,
             complexity=complexity, summary=summary, handler=handler, core=core,
             locks=locks or (Locks.KEYS if has_keys else Locks.NOTHING),
-            categories=_categories(named, group, acl), tips=tuple(tips),
+            # A container holds no right of its own: those of its subcommands count.
+            categories=_categories(named, group if handler or core else "", acl), tips=tuple(tips),
         )  # fmt: skip
     )

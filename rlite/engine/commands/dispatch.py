@@ -36,7 +36,7 @@ def find(server: Context, args: Sequence[bytes]) -> Command | None:
     if server.renamed:
         name = server.renamed.get(args[0].lower(), name)
     command = REGISTRY.get(name) if " " not in name else None
-    if command is None or not command.is_container or len(args) < 2:
+    if command is None or not command.subcommands or len(args) < 2:
         return command
     sub = command.subcommands.get(args[1].upper().decode("latin-1"))
     if sub is None:

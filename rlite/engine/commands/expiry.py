@@ -29,12 +29,14 @@ core_command(
 core_command(
     "TTL key", arity=2, flags="readonly fast", keys=(1, 1, 1), access="RO access",
     group="generic", since="1.0.0", complexity="O(1)",
+    tips=["nondeterministic_output"],
     summary="Returns the seconds a key has left.",
 )  # fmt: skip
 
 core_command(
     "PTTL key", arity=2, flags="readonly fast", keys=(1, 1, 1), access="RO access",
     group="generic", since="2.6.0", complexity="O(1)",
+    tips=["nondeterministic_output"],
     summary="Returns the milliseconds a key has left.",
 )  # fmt: skip
 

@@ -55,18 +55,21 @@ core_command(
 core_command(
     "MGET key [key ...]", arity=-2, flags="readonly fast", keys=(1, -1, 1), access="RO access",
     group="string", since="1.0.0", complexity="O(n) where n is the number of keys",
+    tips=["request_policy:multi_shard"],
     summary="Returns the strings at several keys.",
 )  # fmt: skip
 
 core_command(
     "MSET key value [key value ...]", arity=-3, flags="write denyoom", keys=(1, -1, 2), access="OW update",
     group="string", since="1.0.1", complexity="O(n) where n is the number of keys",
+    tips=["request_policy:multi_shard", "response_policy:all_succeeded"],
     summary="Sets several keys at once.",
 )  # fmt: skip
 
 core_command(
     "MSETNX key value [key value ...]", arity=-3, flags="write denyoom", keys=(1, -1, 2), access="OW insert",
     group="string", since="1.0.1", complexity="O(n) where n is the number of keys",
+    tips=["request_policy:multi_shard", "response_policy:agg_min"],
     summary="Sets several keys at once, or none if one of them exists.",
 )  # fmt: skip
 
