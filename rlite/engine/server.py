@@ -328,7 +328,7 @@ class Server:
             log.warning(
                 "closed a connection from %s: it speaks HTTP, which a browser may have been tricked into", client.address
             )
-            client.close_when_sent()
+            client.drop()
             return NO_REPLY
 
     def admit(self, peer: socket.socket, address: object) -> Client | None:

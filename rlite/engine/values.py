@@ -21,7 +21,10 @@ Limits = dict[str, tuple[int, int, int]]
 
 
 def parse_memory(text: str) -> int:
-    """Bytes: `100`, `1k` (1000), `1kb` (1024), so with m and g; no sign, no fraction. Raises ValueError."""
+    """Bytes: `100`, `1k` (1000), `1kb` (1024), so with m and g; no sign, no fraction; nothing at all is 0, as
+    Redis has it. Raises ValueError."""
+    if not text:
+        return 0
     found = MEMORY.fullmatch(text)
     if found is None or found[2].lower() not in UNITS or len(found[1]) > 120:
         raise ValueError(errors.CONFIG_NOT_MEMORY)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rlite.engine.core.connection import Client
     from rlite.engine.core.database import Database
 
+Integer = int  # `int` is a method of Call below
 INT64_MIN = -(2**63)
 INT64_MAX = 2**63 - 1
 
@@ -53,20 +54,26 @@ class Call:
         else:
             self.misses += 1
 
-    def int(self, index: int, error: str = errors.NOT_AN_INTEGER) -> int:
+    def int(self, index: Integer, error: str = errors.NOT_AN_INTEGER) -> Integer:
         """Argument `index` as a signed 64-bit number. Raises CommandError(error)."""
         value = parse_int(self.args[index])
         if value is None:
             raise CommandError(error)
         return value
 
-    def int_in(self, index: int, low: int, high: int, error: str = errors.OUT_OF_RANGE) -> int:
+    def int_in(
+        self, index: Integer, low: Integer, high: Integer, error: str = errors.OUT_OF_RANGE
+    ) -> Integer:
         """Argument `index` as a number from low to high. Raises CommandError(error) for one beyond them."""
         value = self.int(index)
         if not low <= value <= high:
             raise CommandError(error)
         return value
 
-    def word(self, index: int) -> bytes:
+    def int32(self, index: Integer) -> Integer:
+        """Argument `index` as a C int, as Redis takes the numbers of databases."""
+        return self.int_in(index, -(2**31), 2**31 - 1, errors.OUT_OF_INT)
+
+    def word(self, index: Integer) -> bytes:
         """Argument `index` in upper case, for comparing with an option's name."""
         return self.args[index].upper()

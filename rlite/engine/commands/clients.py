@@ -15,7 +15,7 @@ from rlite.engine.commands.declare import command, container
 from rlite.engine.commands.helping import declare_help, subcommand_syntax
 from rlite.engine.core.connection import Client
 from rlite.engine.errors import CommandError, printable
-from rlite.engine.reply import NO_REPLY, OK, Reply, Verbatim
+from rlite.engine.reply import RespSet, NO_REPLY, OK, Reply, Verbatim
 
 ANYONE = "noscript loading stale"
 ADMIN = "admin noscript loading stale"
@@ -305,6 +305,22 @@ def switch(call: Call) -> bool:
 def client_no_evict(call: Call) -> Reply:
     call.client.no_evict = switch(call)
     return OK
+
+
+@command(
+    "CLIENT GETREDIR", arity=2, flags=ANYONE, group="connection", since="6.0.0", complexity="O(1)",
+    summary="Tells which client gets this one's invalidations: none, for nothing is tracked yet.",
+)  # fmt: skip
+def client_getredir(_: Call) -> Reply:
+    return -1
+
+
+@command(
+    "CLIENT TRACKINGINFO", arity=2, flags=ANYONE, group="connection", since="6.2.0", complexity="O(1)",
+    summary="Tells how keys are tracked for this connection: not at all yet.",
+)  # fmt: skip
+def client_trackinginfo(_: Call) -> Reply:
+    return {b"flags": RespSet([b"off"]), b"redirect": -1, b"prefixes": []}
 
 
 @command(

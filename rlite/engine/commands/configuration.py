@@ -50,7 +50,6 @@ def config_set(call: Call) -> Reply:
 @command(
     "CONFIG RESETSTAT", arity=2, flags="admin noscript loading stale", group="server", since="2.0.0",
     complexity="O(1)", summary="Sets the figures of INFO back.",
-    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
 )  # fmt: skip
 def config_resetstat(call: Call) -> Reply:
     server = call.server
@@ -66,7 +65,6 @@ def config_resetstat(call: Call) -> Reply:
 @command(
     "CONFIG REWRITE", arity=2, flags="admin noscript loading stale", group="server", since="2.8.0",
     complexity="O(1)", summary="Writes the configuration into its file.",
-    tips=("request_policy:all_nodes", "response_policy:all_succeeded"),
 )  # fmt: skip
 def config_rewrite(call: Call) -> Reply:
     redisconf.rewrite(call.server.config)

@@ -26,7 +26,7 @@ core_command(
     summary="Chooses the database of this connection.",
 )  # fmt: skip
 def select(call: Call) -> Reply:
-    index = call.int(1, errors.INVALID_DB_INDEX)
+    index = call.int32(1)
     if not 0 <= index < call.server.keyspace.databases:
         raise CommandError(errors.DB_OUT_OF_RANGE)
     call.client.database = index
@@ -109,10 +109,7 @@ def valid_name(raw: bytes, error: str = errors.CLIENT_NAME) -> bytes:
 )  # fmt: skip
 def reset(call: Call) -> Reply:
     client = call.client
-    client.transaction = None
-    client.transaction_failed = False
-    watching.unwatch(call.server, client)
-    client.lift("transaction")
+    watching.abandon(call.server, client)
     client.lift("silenced")
     client.reply_mode = "on"
     client.database = 0

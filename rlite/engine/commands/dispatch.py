@@ -11,7 +11,7 @@ from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY, Command, Locks
-from rlite.engine.commands.watching import signal_changed
+from rlite.engine.commands.watching import abandon, signal_changed
 from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database
 from rlite.engine.errors import CommandError, printable
@@ -65,9 +65,13 @@ def execute(server: Context, client: Client, args: list[bytes]) -> Reply:
             raise CommandError(errors.WRONG_ARITY % command.counted_as)
         reply = admit(server, client, command, args)
     except CommandError as fault:
-        if client.transaction is not None:
+        text = fault.text
+        if args[0].upper() == b"EXEC":  # refused before it ran: the transaction is over all the same
+            abandon(server, client)
+            text = errors.EXEC_ABORT_BECAUSE % text.removeprefix("ERR ")
+        elif client.transaction is not None:
             client.transaction_failed = True
-        reply = refuse(server, fault.text)
+        reply = refuse(server, text)
     return heard(client, reply)
 
 

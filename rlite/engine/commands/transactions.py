@@ -16,15 +16,6 @@ from rlite.engine.reply import NULL_ARRAY, OK, Reply
 Queue = list[tuple[Command, list[bytes]]]
 
 
-def leave(call: Call) -> None:
-    """Ends the client's transaction, and its watches."""
-    client = call.client
-    client.transaction = None
-    client.transaction_failed = False
-    client.lift("transaction")
-    watching.unwatch(call.server, client)
-
-
 @command(
     "MULTI", arity=1, flags="noscript loading stale fast allow_busy", group="transactions", since="1.2.0",
     complexity="O(1)", summary="Begins a transaction: what follows is queued until EXEC.",
@@ -44,7 +35,7 @@ def multi(call: Call) -> Reply:
 def discard(call: Call) -> Reply:
     if call.client.transaction is None:
         raise CommandError(errors.DISCARD_WITHOUT_MULTI)
-    leave(call)
+    watching.abandon(call.server, call.client)
     return OK
 
 
@@ -59,16 +50,16 @@ def exec_(call: Call) -> Reply:
     if client.transaction is None:
         raise CommandError(errors.EXEC_WITHOUT_MULTI)
     if client.transaction_failed:
-        leave(call)
+        watching.abandon(call.server, client)
         raise CommandError(errors.EXEC_ABORT)
     queue: Queue = client.transaction
     held = Database(call.server.keyspace, client.database)
     lock(held, client, queue)
     try:
         if watching.broken(client, held):
-            leave(call)
+            watching.abandon(call.server, client)
             return NULL_ARRAY
-        leave(call)  # before the queue runs: its own changes break no watch of its own
+        watching.abandon(call.server, client)  # before the queue runs: its own changes break no watch of its own
         return [run(call.server, client, queued, args, held) for queued, args in queue]
     finally:
         held.unlock()

@@ -40,6 +40,14 @@ def unwatch(server: "Context", client: "Client") -> None:
     client.watch_broken = False
 
 
+def abandon(server: "Context", client: "Client") -> None:
+    """Ends the client's transaction, and its watches."""
+    client.transaction = None
+    client.transaction_failed = False
+    client.lift("transaction")
+    unwatch(server, client)
+
+
 def signal_changed(server: "Context", database: int, keys: Iterable[bytes]) -> None:
     """Breaks the watches on these keys."""
     for key in keys:
@@ -47,11 +55,11 @@ def signal_changed(server: "Context", database: int, keys: Iterable[bytes]) -> N
             client.watch_broken = True
 
 
-def signal_all(server: "Context", databases: Iterable[int], *, existing: bool) -> None:
-    """Breaks the watches on every key of these databases; `existing`: only on keys that are there now."""
+def signal_all(server: "Context", databases: Iterable[int], db: Database) -> None:
+    """Breaks the watches on every key of these databases that is there now. `db` carries the locks held, if any."""
     wanted = set(databases)
     for (database, key), clients in server.watchers.items():
-        if database in wanted and (not existing or Database(server.keyspace, database).exists(key)):
+        if database in wanted and db.sibling(database).exists(key):
             for client in clients:
                 client.watch_broken = True
 

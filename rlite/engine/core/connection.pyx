@@ -112,6 +112,11 @@ cdef class Client:
         """Ends the connection after the replies it has been given. Only from its own I/O thread."""
         self.conn.close_after = True
 
+    def drop(self):
+        """Ends the connection without the replies that wait. Only from its own I/O thread."""
+        self.conn.out.size = self.conn.sent
+        self.conn.close_after = True
+
     def facts(self):
         """What CLIENT LIST says of its connection: seconds of age and idleness, bytes of each buffer and in all."""
         cdef int64_t now = rl_monotonic_ns()

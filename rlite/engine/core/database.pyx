@@ -20,7 +20,7 @@ from rlite.engine.core.keyspace cimport (
 from rlite.engine.core.platform cimport rl_granted, rl_load, rl_monotonic_ns
 from rlite.engine.core.resp cimport arg_t, out_release, out_t, parse_int
 from rlite.engine.core.table cimport (
-    ENTRY_RAW, TYPE_STRING, entry_key, entry_t, entry_value, next_random, table_random, table_scan, table_size,
+    ENTRY_RAW, ENTRY_TEXT, TYPE_STRING, entry_key, entry_t, entry_value, next_random, table_random, table_scan, table_size,
 )
 
 cdef enum:
@@ -225,7 +225,7 @@ cdef class Database:
         if e != NULL:
             if e.flags & ENTRY_RAW or e.vlen > EMBSTR_MAX:
                 encoding = "raw"
-            elif parse_int(entry_value(e), e.vlen, &number):
+            elif not e.flags & ENTRY_TEXT and parse_int(entry_value(e), e.vlen, &number):
                 encoding = "int"
             else:
                 encoding = "embstr"

@@ -49,6 +49,8 @@ cdef bint glob_match(const char* pattern, size_t plen, const char* text, size_t 
         const char* retry = NULL       # where the text stood then, moved on at each failure
         const char* after
         bint matched
+    if tlen == 0:
+        return plen == 0           # Redis's matcher never looks at the pattern then: `**` does not match nothing
     while t < tend:
         if p < pend:
             if p[0] == c'*':

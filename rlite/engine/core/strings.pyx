@@ -22,7 +22,7 @@ from rlite.engine.core.keyspace cimport (
     NEVER, clear_deadline, create, lookup, remove_entry, set_deadline, set_value_size, stripe_t,
 )
 from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_int, out_null, out_ok, out_raw, parse_int
-from rlite.engine.core.table cimport ENTRY_RAW, TYPE_STRING, entry_t, entry_value
+from rlite.engine.core.table cimport ENTRY_RAW, ENTRY_TEXT, TYPE_STRING, entry_t, entry_value
 
 
 cdef extern from *:
@@ -125,7 +125,8 @@ cdef void set_(call_t* c) noexcept nogil:
     cdef:
         bint nx = False, xx = False, want_old = False, keep = False, has_ttl = False
         int64_t at = 0
-        ttl_unit unit
+        ttl_unit unit = SECONDS
+        ttl_unit named = SECONDS
         int i = 3, ttl_at = 0
         stripe_t* s
         entry_t* e
@@ -138,8 +139,9 @@ cdef void set_(call_t* c) noexcept nogil:
             want_old = True
         elif is_word(&c.argv[i], b"keepttl") and not has_ttl:
             keep = True
-        elif ttl_option(c, i, &unit) and not has_ttl and not keep and i + 1 < c.argc:
-            has_ttl = True
+        elif ttl_option(c, i, &named) and not keep and i + 1 < c.argc and (not has_ttl or named == unit):
+            has_ttl = True                  # the same one twice: the last counts
+            unit = named
             i += 1
             ttl_at = i
         else:
@@ -219,14 +221,16 @@ cdef void getex(call_t* c) noexcept nogil:
     cdef:
         bint persist = False, has_ttl = False
         int64_t at = 0
-        ttl_unit unit
+        ttl_unit unit = SECONDS
+        ttl_unit named = SECONDS
         int i = 2, ttl_at = 0
         entry_t* e
     while i < c.argc:
         if is_word(&c.argv[i], b"persist") and not has_ttl:
             persist = True
-        elif ttl_option(c, i, &unit) and not has_ttl and not persist and i + 1 < c.argc:
+        elif ttl_option(c, i, &named) and not persist and i + 1 < c.argc and (not has_ttl or named == unit):
             has_ttl = True
+            unit = named
             i += 1
             ttl_at = i
         else:
@@ -395,7 +399,9 @@ cdef void incrbyfloat(call_t* c) noexcept nogil:
         call_error(c, E_NAN_OR_INFINITY)
         return
     size = format_long_double(text, sizeof(text), v)
-    if store(c, 0, 1, e, text, size) != NULL:
+    e = store(c, 0, 1, e, text, size)
+    if e != NULL:
+        e.flags = ENTRY_TEXT
         out_bulk(c.out, text, size)
 
 

@@ -10,6 +10,7 @@ cdef enum:                     # value_type
 
 cdef enum:                     # entry_flag
     ENTRY_RAW = 1              # OBJECT ENCODING says `raw` whatever the length: APPEND, SETRANGE or SETBIT made it
+    ENTRY_TEXT = 2             # … says no `int`: INCRBYFLOAT made it
 
 cdef struct entry_t:           # one allocation: this header, then the key's bytes, then the value's
     entry_t* newer             # neighbours in the stripe's order of access
