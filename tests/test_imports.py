@@ -15,7 +15,7 @@ ROOT = Path(rlite.__file__).parent
 RANKS = {"core": 0, "types": 1, "commands": 2, "http": 3, "replication": 3, "persistence": 3, "observe": 3}
 SERVER, CLI = 4, 5
 # Values and formats that belong to no row: they import nothing of rlite but each other (and, where named, the core).
-ANYWHERE = {"errors", "reply", "version", "split_args", "directives", "config", "redisconf", "logs", "client"}
+ANYWHERE = {"errors", "reply", "version", "split_args", "directives", "config", "redisconf", "values", "logs", "client"}
 CORE_ALLOWED = {"config": "glob", "client": "resp", "redisconf": "glob"}
 HEAVY = {"click", "rich", "textual"}
 

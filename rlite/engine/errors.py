@@ -39,6 +39,7 @@ EXPIRE_NX_WITH_OTHERS = "ERR NX and XX, GT or LT options at the same time are no
 EXPIRE_GT_WITH_LT = "ERR GT and LT options at the same time are not compatible"
 BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong"
 BAD_FORMAT = "ERR Bad data format"
+TYPE_NOT_SUPPORTED = "ERR RDB type %s is not supported by this version, which holds strings only"
 INVALID_TTL = "ERR Invalid TTL value, must be >= 0"
 INVALID_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0"
 INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255"
@@ -54,6 +55,7 @@ BITOP_NOT = "ERR BITOP NOT must be called with a single source key."
 
 # --- LCS ---
 LCS_NOT_STRINGS = "ERR The specified keys must contain string values"
+LCS_TOO_LARGE = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"
 LCS_BOTH = "ERR If you want both the length and indexes, please just use IDX."
 
 # --- OBJECT ---

@@ -4,7 +4,7 @@ from importlib import import_module
 
 # One module a group; the order is that in which COMMAND lists them.
 MODULES = (
-    "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "expiry", "connection", "transactions", "clients", "configuration", "introspect", "info",
+    "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "lcs", "dump", "expiry", "connection", "transactions", "clients", "configuration", "introspect", "info",
     "administration", "memory", "debug",
 )  # fmt: skip
 

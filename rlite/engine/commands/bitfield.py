@@ -1,12 +1,13 @@
 """BITFIELD, BITFIELD_RO: a string as an array of integers of any width, at any bit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from rlite.engine import errors
 from rlite.engine.commands.bits import bit_offset
 from rlite.engine.commands.call import Call, parse_int
-from rlite.engine.commands.declare import command
+from rlite.engine.commands.declare import Keys, command
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import Reply
 
@@ -115,11 +116,19 @@ def run(call: Call, operations: list[Operation]) -> Reply:
     return replies
 
 
+def bitfield_access(args: Sequence[bytes]) -> tuple[str, ...]:
+    """What BITFIELD does with its key: with nothing but GET in it, it only reads."""
+    if any(arg.upper() in (b"SET", b"INCRBY") for arg in args[2:]):
+        return "RW", "access", "update"
+    return "RO", "access"
+
+
 @command(
     "BITFIELD key [GET encoding offset | [OVERFLOW (WRAP | SAT | FAIL)] (SET encoding offset value | "
     "INCRBY encoding offset increment) ...]",
-    arity=-2, flags="write denyoom", keys=(1, 1, 1), access="RW access update variable_flags", group="bitmap",
-    since="3.2.0", complexity="O(1) for each operation", summary="Reads, sets and adds to integers in a string.",
+    arity=-2, flags="write denyoom", group="bitmap", since="3.2.0",
+    keys=Keys(1, 1, 1, access=("RW", "access", "update", "variable_flags"), depends=bitfield_access),
+    complexity="O(1) for each operation", summary="Reads, sets and adds to integers in a string.",
 )  # fmt: skip
 def bitfield(call: Call) -> Reply:
     return run(call, parsed(call))

@@ -39,8 +39,9 @@ def setbit(call: Call) -> Reply:
     mask = 0x80 >> (offset & 7)
     old = (call.db.read(key, offset >> 3, (offset >> 3) + 1) or b"\0")[0]
     new = old | mask if call.args[3] == b"1" else old & ~mask
-    call.db.write(key, offset >> 3, bytes([new]))
-    call.changed()
+    if new != old or (call.db.length(key) or 0) <= offset >> 3:  # nothing changed is nothing written: WATCH sees none
+        call.db.write(key, offset >> 3, bytes([new]))
+        call.changed()
     return int(old & mask != 0)
 
 

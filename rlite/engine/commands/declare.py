@@ -40,7 +40,8 @@ class Keys:
     """Where a command's keys stand: positions from 1, `last` counted from the end where it is negative.
 
     find: for keys that move with other arguments; args (the name first) -> positions. Raises CommandError.
-    access: what is done with them, in the words of COMMAND GETKEYSANDFLAGS.
+    access: what is done with them, in the words of COMMAND GETKEYSANDFLAGS; depends: the same for given arguments,
+    where they decide (`variable_flags`).
     """
 
     first: int = 0
@@ -48,7 +49,12 @@ class Keys:
     step: int = 0
     find: Callable[[Sequence[bytes]], list[int]] | None = None
     access: tuple[str, ...] = ()
+    depends: Callable[[Sequence[bytes]], tuple[str, ...]] | None = None
     more: tuple["Keys", ...] = ()  # further key specifications, where their access differs
+
+    def access_in(self, args: Sequence[bytes]) -> tuple[str, ...]:
+        """What a call with these arguments does with the keys."""
+        return self.access if self.depends is None else self.depends(args)
 
 
 @dataclass(frozen=True, slots=True)

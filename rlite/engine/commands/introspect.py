@@ -213,12 +213,12 @@ def keys_of(found: Command, args: Sequence[bytes]) -> list[tuple[bytes, tuple[st
             positions = found.key_positions(args)
         except CommandError:
             positions = []
-        access = [(at, found.keys.access) for at in positions]
+        access = [(at, found.keys.access_in(args)) for at in positions]
     else:
         access = []
         for keys in (found.keys, *found.keys.more):
             last = keys.last if keys.last >= 0 else len(args) + keys.last
-            access += [(at, keys.access) for at in range(keys.first, last + 1, keys.step)]
+            access += [(at, keys.access_in(args)) for at in range(keys.first, last + 1, keys.step)]
     if not access and "no_mandatory_keys" not in found.flags:
         raise CommandError(errors.INVALID_KEY_ARGUMENTS)
     return [(args[at], flags) for at, flags in access]

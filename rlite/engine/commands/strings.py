@@ -1,6 +1,14 @@
 """The declarations of the string commands; the core implements them (core/strings.pyx)."""
 
-from rlite.engine.commands.declare import core_command
+from collections.abc import Sequence
+
+from rlite.engine.commands.declare import Keys, core_command
+
+
+def set_access(args: Sequence[bytes]) -> tuple[str, ...]:
+    """What SET does with its key: it reads it only where it is asked for the old value."""
+    return ("RW", "access", "update") if b"GET" in [arg.upper() for arg in args[3:]] else ("OW", "update")
+
 
 core_command(
     "GET key", arity=2, flags="readonly fast", keys=(1, 1, 1), access="RO access",
@@ -10,8 +18,8 @@ core_command(
 
 core_command(
     "SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
-    arity=-3, flags="write denyoom", keys=(1, 1, 1), access="RW access update variable_flags",
-    group="string", since="1.0.0", complexity="O(1)",
+    arity=-3, flags="write denyoom", group="string", since="1.0.0", complexity="O(1)",
+    keys=Keys(1, 1, 1, access=("RW", "access", "update", "variable_flags"), depends=set_access),
     summary="Makes a key hold a string, whatever it held before.",
 )  # fmt: skip
 

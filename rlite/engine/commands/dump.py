@@ -1,0 +1,121 @@
+"""DUMP and RESTORE: a value as a portable run of bytes, in the form Redis gives it.
+
+The payload: a byte that names the type, the value as in an RDB file, the RDB version (two bytes, little-endian), and
+the CRC-64 of all before it (eight bytes, little-endian; the Jones polynomial).
+"""
+
+import time
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rlite.engine import errors
+from rlite.engine.commands.call import Call
+from rlite.engine.commands.declare import command
+from rlite.engine.errors import CommandError
+from rlite.engine.reply import OK, Reply
+from rlite.engine.types.rdb_string import RdbError, get_string, put_string
+
+if TYPE_CHECKING:
+    from anycrc import CRC
+
+TYPE_STRING = 0
+WRITTEN_VERSION = 10  # what Redis 7.0 loads; no string needs more
+READ_VERSION = 12
+KNOWN_TYPES = frozenset({*range(6), 7, *range(9, 26)})
+
+
+@cache
+def crc() -> "CRC":
+    from anycrc import Model
+
+    return Model("CRC64-REDIS")
+
+
+def checksum(data: bytes) -> bytes:
+    return int(crc().calc(data)).to_bytes(8, "little")
+
+
+@command(
+    "DUMP key", arity=2, flags="readonly", keys=(1, 1, 1), access="RO access", group="generic", since="2.6.0",
+    tips=("nondeterministic_output",), complexity="O(n) where n is the size of the value",
+    summary="Returns a value in a form that RESTORE takes.",
+)  # fmt: skip
+def dump(call: Call) -> Reply:
+    value = call.db.get(call.args[1])
+    call.looked_up(value is not None)
+    if value is None:
+        return None
+    payload = bytes([TYPE_STRING]) + put_string(value, compressed=call.server.config.flag("rdbcompression"))
+    payload += WRITTEN_VERSION.to_bytes(2, "little")
+    return payload + checksum(payload)
+
+
+@command(
+    "RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]", arity=-4,
+    flags="write denyoom", keys=(1, 1, 1), access="OW update", group="generic", since="2.6.0", acl="dangerous",
+    complexity="O(n) where n is the size of the value", summary="Makes a key from what DUMP returned.",
+)  # fmt: skip
+def restore(call: Call) -> Reply:
+    key = call.args[1]
+    replace = absolute = False
+    idle: int | None = None
+    frequency: int | None = None
+    i = 4
+    while i < len(call.args):
+        word = call.word(i)
+        more = i + 1 < len(call.args)
+        if word == b"REPLACE":
+            replace = True
+        elif word == b"ABSTTL":
+            absolute = True
+        elif word == b"IDLETIME" and more and frequency is None:
+            i += 1
+            idle = call.int(i)
+            if idle < 0:
+                raise CommandError(errors.INVALID_IDLETIME)
+        elif word == b"FREQ" and more and idle is None:
+            i += 1
+            frequency = call.int(i)
+            if not 0 <= frequency <= 255:
+                raise CommandError(errors.INVALID_FREQ)
+        else:
+            raise CommandError(errors.SYNTAX)
+        i += 1
+    if not replace and call.db.exists(key):
+        raise CommandError(errors.BUSY_KEY)
+    ttl = call.int(2)
+    if ttl < 0:
+        raise CommandError(errors.INVALID_TTL)
+    value = string_in(call.args[3], call.server.config.int("proto-max-bulk-len"))
+    now = time.time_ns() // 1_000_000
+    deadline = ttl if absolute or not ttl else now + ttl
+    if deadline and deadline <= now:
+        if call.db.delete(key):
+            call.changed()
+        return OK
+    call.db.set(key, value)
+    if deadline:
+        call.db.set_deadline(key, min(deadline, 2**62))
+    call.db.set_use(key, None if idle is None else idle * 1000, frequency)
+    call.changed()
+    return OK
+
+
+def string_in(payload: bytes, limit: int) -> bytes:
+    """The string in a payload. Raises CommandError for one that is damaged, or holds a type we do not have yet."""
+    body, version, sum_ = payload[:-10], payload[-10:-8], payload[-8:]
+    if len(payload) < 10 or int.from_bytes(version, "little") > READ_VERSION:
+        raise CommandError(errors.BAD_PAYLOAD)
+    if sum_ != bytes(8) and sum_ != checksum(payload[:-8]):
+        raise CommandError(errors.BAD_PAYLOAD)
+    if body[:1] != bytes([TYPE_STRING]):
+        if body and body[0] in KNOWN_TYPES:
+            raise CommandError(errors.TYPE_NOT_SUPPORTED % body[0])
+        raise CommandError(errors.BAD_FORMAT)
+    try:
+        value, end = get_string(body, 1, limit)
+    except RdbError:
+        raise CommandError(errors.BAD_FORMAT) from None
+    if end != len(body):
+        raise CommandError(errors.BAD_FORMAT)
+    return value
