@@ -1,6 +1,7 @@
 """A pytest plugin: the fixture `rlite_server` gives each test a fresh, empty server in this process.
 
-It is found by pytest on its own once rlite is installed. It imports the engine only when a test asks for a server.
+It is found by pytest on its own once rlite is installed. It imports the engine only when a test asks for a
+server.
 """
 
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ class RliteServer:
 def rlite_server(request: pytest.FixtureRequest) -> Iterator[RliteServer]:
     """A fresh server on a free port of loopback, stopped after the test.
 
-    Directives can be given by a marker: `@pytest.mark.rlite(maxmemory="1mb", maxmemory_policy="allkeys-lru")`.
+    Directives can be given by a marker: `@pytest.mark.rlite(maxmemory="1mb",
+    maxmemory_policy="allkeys-lru")`.
     """
     from rlite.engine.config import Config
     from rlite.engine.server import Server
@@ -46,4 +48,6 @@ def rlite_server(request: pytest.FixtureRequest) -> Iterator[RliteServer]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker that carries directives."""
-    config.addinivalue_line("markers", "rlite(**directives): directives for the server of the rlite_server fixture")
+    config.addinivalue_line(
+        "markers", "rlite(**directives): directives for the server of the rlite_server fixture"
+    )

@@ -14,8 +14,20 @@ import rlite
 ROOT = Path(rlite.__file__).parent
 RANKS = {"core": 0, "types": 1, "commands": 2, "http": 3, "replication": 3, "persistence": 3, "observe": 3}
 SERVER, CLI = 4, 5
-# Values and formats that belong to no row: they import nothing of rlite but each other (and, where named, the core).
-ANYWHERE = {"errors", "reply", "version", "split_args", "directives", "config", "redisconf", "values", "logs", "client"}
+# Values and formats that belong to no row: they import nothing of rlite but each other (and, where named, the
+# core).
+ANYWHERE = {
+    "errors",
+    "reply",
+    "version",
+    "split_args",
+    "directives",
+    "config",
+    "redisconf",
+    "values",
+    "logs",
+    "client",
+}
 CORE_ALLOWED = {"config": "glob", "client": "resp", "redisconf": "glob"}
 HEAVY = {"click", "rich", "textual"}
 
@@ -90,7 +102,9 @@ def test_the_engine_imports_nothing_of_the_command_line(path: Path) -> None:
 
 def test_the_rows_are_those_of_the_package() -> None:
     """A new folder must be given its place here."""
-    folders = {path.name for path in (ROOT / "engine").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    folders = {
+        path.name for path in (ROOT / "engine").iterdir() if path.is_dir() and path.name != "__pycache__"
+    }
     assert folders == set(RANKS)
     modules = {path.stem for path in (ROOT / "engine").glob("*.py")} - {"__init__"}
     assert modules <= ANYWHERE | {"server", "engine"}

@@ -1,7 +1,9 @@
-"""The plain path is the ordinary path without the GIL: the same programs give the same replies, keys and counts.
+"""The plain path is the ordinary path without the GIL: the same programs give the same replies, keys and
+counts.
 
-Two servers in this process, one with its gate shut so that every command comes to Python. What differs is only the
-path; the property holds for replies byte for byte, for the keyspace with its deadlines, and for the counters.
+Two servers in this process, one with its gate shut so that every command comes to Python. What differs is
+only the path; the property holds for replies byte for byte, for the keyspace with its deadlines, and for the
+counters.
 """
 
 import time
@@ -18,13 +20,17 @@ from rlite.engine.core.database import Database
 from rlite.engine.server import Server
 
 KEY = st.sampled_from([b"a", b"b", b"c", b"a-longer-key-name", b""])
-NUMBER = st.sampled_from([b"0", b"1", b"-1", b"7", b"9223372036854775807", b"-9223372036854775808", b"1e3", b"01", b""])
+NUMBER = st.sampled_from(
+    [b"0", b"1", b"-1", b"7", b"9223372036854775807", b"-9223372036854775808", b"1e3", b"01", b""]
+)
 VALUE = st.one_of(st.sampled_from([b"", b"x", b"10", b"3.5", b"-7", b"v" * 100]), NUMBER)
 SECONDS = st.sampled_from([b"100000", b"200000", b"-1", b"0", b"9223372036854775807", b"x"])
 OPTION = st.sampled_from([b"NX", b"XX", b"GET", b"KEEPTTL", b"EX", b"PX", b"gt", b"LT", b"PERSIST", b"junk"])
 
 
-def shape(name: bytes, *parts: st.SearchStrategy[bytes] | st.SearchStrategy[list[bytes]]) -> st.SearchStrategy[list[bytes]]:
+def shape(
+    name: bytes, *parts: st.SearchStrategy[bytes] | st.SearchStrategy[list[bytes]]
+) -> st.SearchStrategy[list[bytes]]:
     """Commands of one form: each part an argument or a list of them."""
     return st.tuples(*parts).map(
         lambda drawn: [name, *(arg for part in drawn for arg in (part if isinstance(part, list) else [part]))]
@@ -37,11 +43,20 @@ COMMANDS = st.one_of(
     shape(b"GETEX", KEY, OPTIONS),
     shape(b"MSET", st.lists(VALUE, min_size=1, max_size=5)),
     shape(b"MSETNX", st.lists(KEY, min_size=1, max_size=4)),
-    *(shape(name, KEY) for name in (b"GET", b"get", b"GETDEL", b"INCR", b"DECR", b"STRLEN", b"PERSIST", b"TYPE")),
-    *(shape(name, KEY, VALUE) for name in (b"SETNX", b"GETSET", b"APPEND", b"INCRBY", b"DECRBY", b"INCRBYFLOAT")),
+    *(
+        shape(name, KEY)
+        for name in (b"GET", b"get", b"GETDEL", b"INCR", b"DECR", b"STRLEN", b"PERSIST", b"TYPE")
+    ),
+    *(
+        shape(name, KEY, VALUE)
+        for name in (b"SETNX", b"GETSET", b"APPEND", b"INCRBY", b"DECRBY", b"INCRBYFLOAT")
+    ),
     *(shape(name, KEY, SECONDS, VALUE) for name in (b"SETEX", b"PSETEX", b"SETRANGE", b"GETRANGE")),
     *(shape(name, KEY, SECONDS, OPTIONS) for name in (b"EXPIRE", b"PEXPIRE")),
-    *(shape(name, st.lists(KEY, max_size=4)) for name in (b"MGET", b"DEL", b"UNLINK", b"EXISTS", b"TOUCH", b"PING")),
+    *(
+        shape(name, st.lists(KEY, max_size=4))
+        for name in (b"MGET", b"DEL", b"UNLINK", b"EXISTS", b"TOUCH", b"PING")
+    ),
     shape(b"ECHO", VALUE),
 )
 

@@ -1,11 +1,17 @@
-"""The `rlite` entry point: finds the subcommand, imports it only then, and turns what went wrong into an exit code."""
+"""The `rlite` entry point: finds the subcommand, imports it only then, and turns what went wrong into an exit
+code.
+"""
 
 import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from rlite.cli.exits import Exit
 from rlite.engine.version import REDIS_VERSION, RLITE_VERSION
+
+if TYPE_CHECKING:
+    import click
 
 # Subcommand -> (module, function). A subcommand's module is imported when it is used, or when help lists it.
 SUBCOMMANDS = {
@@ -16,7 +22,10 @@ SUBCOMMANDS = {
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    if sys.argv[1:] in (["--version"], ["-V"]):  # before click is imported: scripts ask this, and want it at once
+    if sys.argv[1:] in (
+        ["--version"],
+        ["-V"],
+    ):  # before click is imported: scripts ask this, and want it at once
         print(f"rlite {RLITE_VERSION} (Redis {REDIS_VERSION} compatible)")
         sys.exit(Exit.FINE)
     sys.exit(run(sys.argv[1:]))
@@ -64,7 +73,9 @@ def group() -> "click.Group":
             return found
 
     @click.group(cls=Lazy, context_settings={"help_option_names": ["--help"]})
-    @click.version_option(RLITE_VERSION, "-V", "--version", message=f"rlite %(version)s (Redis {REDIS_VERSION} compatible)")
+    @click.version_option(
+        RLITE_VERSION, "-V", "--version", message=f"rlite %(version)s (Redis {REDIS_VERSION} compatible)"
+    )
     def rlite() -> None:
         """A Redis-compatible data engine and its tools.
 

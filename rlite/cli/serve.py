@@ -28,14 +28,26 @@ SWITCH_SECONDS = 0.0005  # how long Python work of one thread may keep the other
 
 
 @click.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": ["--help"]}
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_extra_args": True,
+        "help_option_names": ["--help"],
+    }
 )
-@click.option("--port-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the port here when ready.")
+@click.option(
+    "--port-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the port here when ready."
+)
 @click.option("--check-config", is_flag=True, help="Check the configuration, start nothing.")
-@click.option("--print-config", is_flag=True, help="Print each directive, its value and where that came from.")
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Form of --print-config.")
+@click.option(
+    "--print-config", is_flag=True, help="Print each directive, its value and where that came from."
+)
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", help="Form of --print-config."
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[CONF] [--DIRECTIVE VALUE]...")
-def serve(port_file: Path | None, check_config: bool, print_config: bool, output: str, arguments: tuple[str, ...]) -> int:
+def serve(
+    port_file: Path | None, check_config: bool, print_config: bool, output: str, arguments: tuple[str, ...]
+) -> int:
     """Runs a server until SIGTERM or SIGINT.
 
     \b
@@ -47,8 +59,8 @@ def serve(port_file: Path | None, check_config: bool, print_config: bool, output
       rlite serve - < my.conf
 
     CONF is a redis.conf (`-` reads standard input). Every directive of it can be given as an option, and as a
-    variable of the environment: RLITE_MAXMEMORY for maxmemory. An option wins over the environment, that over the
-    file, and the file over the default.
+    variable of the environment: RLITE_MAXMEMORY for maxmemory. An option wins over the environment, that over
+    the file, and the file over the default.
     """
     from rlite.engine.redisconf import ConfigErrors, load, parse_serve_args
 
@@ -95,7 +107,9 @@ def run(config: Config, port_file: Path | None) -> int:
         signal.signal(number, stopper(asked, log))
     where = f"port {server.port}" if server.port else f"socket {config.text('unixsocket')}"
     if sys.stderr.isatty() and not config.text("logfile"):
-        click.echo(BANNER.format(version=RLITE_VERSION, redis=REDIS_VERSION, pid=os.getpid(), where=where), err=True)
+        click.echo(
+            BANNER.format(version=RLITE_VERSION, redis=REDIS_VERSION, pid=os.getpid(), where=where), err=True
+        )
     written = [path for path in (port_file, config.text("pidfile") and Path(config.text("pidfile"))) if path]
     if port_file is not None:
         write_whole(port_file, f"{server.port}\n")

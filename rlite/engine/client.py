@@ -15,11 +15,13 @@ from rlite.engine.reply import ErrorReply, Reply
 class Connection:
     """A connection to host:port, or to a Unix socket.
 
-    timeout: seconds for connecting and for each reply. Raises RliteError where the server cannot be reached, answers
-    nonsense, or does not answer in time.
+    timeout: seconds for connecting and for each reply. Raises RliteError where the server cannot be reached,
+    answers nonsense, or does not answer in time.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 6379, unix: str = "", timeout: float = 5.0) -> None:
+    def __init__(
+        self, host: str = "127.0.0.1", port: int = 6379, unix: str = "", timeout: float = 5.0
+    ) -> None:
         self.where = unix or f"{host}:{port}"
         self._pending = b""
         try:
@@ -38,7 +40,9 @@ class Connection:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def command(self, *args: bytes | str | int) -> Reply:

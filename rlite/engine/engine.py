@@ -1,7 +1,7 @@
 """The engine in process: the same commands, keyspace and limits as the server, without a socket.
 
-Thread-safe: any number of threads may share one Engine. Each thread has a client of its own inside it, so a MULTI or
-a SELECT of one thread is nobody else's. Nothing is written to disk.
+Thread-safe: any number of threads may share one Engine. Each thread has a client of its own inside it, so a
+MULTI or a SELECT of one thread is nobody else's. Nothing is written to disk.
 """
 
 import threading
@@ -25,7 +25,8 @@ class Engine:
     """A keyspace in this process.
 
     Keyword arguments are directives, with underscores for dashes: `Engine(maxmemory="64mb",
-    maxmemory_policy="allkeys-lru")`. Raises ConfigErrors for one that does not exist or does not take that value.
+    maxmemory_policy="allkeys-lru")`. Raises ConfigErrors for one that does not exist or does not take that
+    value.
 
     >>> with Engine() as engine:
     ...     engine.set("greeting", "hello", ex=60)
@@ -46,7 +47,9 @@ class Engine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _client(self) -> Client:
@@ -60,9 +63,10 @@ class Engine:
     def execute(self, *args: Arg) -> Value:
         """Runs any command, e.g. `execute("SET", "key", 1, "EX", 60)`.
 
-        Text is sent as UTF-8, numbers as their shortest decimal form. Returns bytes for strings, str for a status
-        such as "OK", int, float, bool, None, list, or dict. Raises CommandError with the text a client would be sent;
-        errors inside an array (as EXEC has) are returned as CommandError objects in their place.
+        Text is sent as UTF-8, numbers as their shortest decimal form. Returns bytes for strings, str for a
+        status such as "OK", int, float, bool, None, list, or dict. Raises CommandError with the text a client
+        would be sent; errors inside an array (as EXEC has) are returned as CommandError objects in their
+        place.
         """
         reply = execute(self._server.context, self._client(), [encoded(arg) for arg in args])
         value = native(reply)
@@ -78,12 +82,13 @@ class Engine:
 
     def set(
         self, key: Arg, value: Arg, *, ex: int | None = None, px: int | None = None,
-        exat: int | None = None, pxat: int | None = None, keepttl: bool = False, nx: bool = False, xx: bool = False,
+        exat: int | None = None, pxat: int | None = None, keepttl: bool = False, nx: bool = False,
+        xx: bool = False,
     ) -> bool:  # fmt: skip
         """Makes a key hold a string. False: `nx` or `xx` forbade it.
 
-        ex, px: time to live in seconds, milliseconds; exat, pxat: Unix time in seconds, milliseconds at which it
-        goes; keepttl: the deadline stays; nx: only where the key does not exist; xx: only where it does.
+        ex, px: time to live in seconds, milliseconds; exat, pxat: Unix time in seconds, milliseconds at which
+        it goes; keepttl: the deadline stays; nx: only where the key does not exist; xx: only where it does.
         """
         args: list[Arg] = ["SET", key, value]
         for word, number in (("EX", ex), ("PX", px), ("EXAT", exat), ("PXAT", pxat)):

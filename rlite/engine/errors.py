@@ -1,7 +1,7 @@
 """Every error a client can see, each text once. May be imported by all; imports nothing.
 
-The texts are those of Redis 7.4, to the letter: clients match on them. Where a text names something, it holds one or
-more `%s`.
+The texts are those of Redis 7.4, to the letter: clients match on them. Where a text names something, it holds
+one or more `%s`.
 """
 
 # --- arguments ---
@@ -48,7 +48,9 @@ INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255"
 BIT_OFFSET = "ERR bit offset is not an integer or out of range"
 BIT_VALUE = "ERR bit is not an integer or out of range"
 BIT_ARGUMENT = "ERR The bit argument must be 1 or 0."
-BITFIELD_TYPE = ("ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.")
+BITFIELD_TYPE = (
+    "ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."
+)
 BITFIELD_OVERFLOW = "ERR Invalid OVERFLOW type specified"
 BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand"
 BITOP_NOT = "ERR BITOP NOT must be called with a single source key."
@@ -59,19 +61,27 @@ LCS_TOO_LARGE = "ERR Insufficient memory, transient memory for LCS exceeds proto
 LCS_BOTH = "ERR If you want both the length and indexes, please just use IDX."
 
 # --- OBJECT ---
-IDLE_UNDER_LFU = ("ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
-                  "between policies at runtime LRU and LFU data will take some time to adjust.")
-FREQ_WITHOUT_LFU = ("ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
-                    "switching between policies at runtime LRU and LFU data will take some time to adjust.")
+IDLE_UNDER_LFU = (
+    "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching "
+    "between policies at runtime LRU and LFU data will take some time to adjust."
+)
+FREQ_WITHOUT_LFU = (
+    "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when "
+    "switching between policies at runtime LRU and LFU data will take some time to adjust."
+)
 
 # --- connections ---
 NO_AUTH = "NOAUTH Authentication required."
-NO_AUTH_HELLO = ("NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
-                 "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
-                 "the same time")
+NO_AUTH_HELLO = (
+    "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH "
+    "<user> <pass> option can be used to authenticate the client and select the RESP protocol version at "
+    "the same time"
+)
 WRONG_PASS = "WRONGPASS invalid username-password pair or user is disabled."
-NO_PASSWORD_SET = ("ERR AUTH <password> called without any password configured for the default user. Are you sure "
-                   "your configuration is correct?")
+NO_PASSWORD_SET = (
+    "ERR AUTH <password> called without any password configured for the default user. Are you sure "
+    "your configuration is correct?"
+)
 NO_PROTO = "NOPROTO unsupported protocol version"
 PROTO_NOT_AN_INTEGER = "ERR Protocol version is not an integer or out of range"
 HELLO_SYNTAX = "ERR Syntax error in HELLO option '%s'"
@@ -88,8 +98,11 @@ UNBLOCK_REASON = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
 MAXAGE_NOT_AN_INTEGER = "ERR maxage is not an integer or out of range"
 MAXAGE_POSITIVE = "ERR maxage should be greater than 0"
 NOT_PAUSED_MODE = "ERR CLIENT PAUSE mode must be WRITE or ALL"
-PROTECTED = ("DENIED rlite runs in protected mode: with no password set it answers only connections from this machine. "
-             "To reach it from elsewhere set requirepass, or bind it to a trusted network and set protected-mode no.")
+PROTECTED = (
+    "DENIED rlite runs in protected mode: with no password set it answers only connections from this "
+    "machine. "
+    "To reach it from elsewhere set requirepass, or bind it to a trusted network and set protected-mode no."
+)
 
 # --- transactions ---
 NESTED_MULTI = "ERR MULTI calls can not be nested"
@@ -105,9 +118,11 @@ OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 SHUTDOWN_ERRORS = "ERR Errors trying to SHUTDOWN. Check logs."
 NOTHING_TO_SAVE_TO = "ERR Errors trying to SHUTDOWN: nothing is kept on disk, so SAVE cannot be done"
 NO_SHUTDOWN = "ERR No shutdown in progress."
-DEBUG_DISABLED = ("ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run "
-                  "it from a local connection, otherwise you need to set this option in the configuration file, and "
-                  "then restart the server.")
+DEBUG_DISABLED = (
+    'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run '
+    "it from a local connection, otherwise you need to set this option in the configuration file, and "
+    "then restart the server."
+)
 SLOWLOG_COUNT = "ERR count should be greater than or equal to -1"
 INTERNAL = "ERR internal error; the server's log has the details"
 UNKNOWN_COMMAND_NAME = "ERR Invalid command specified"
@@ -172,4 +187,10 @@ def printable(raw: bytes, limit: int = 128) -> str:
 
     A line end would end the reply early.
     """
-    return raw[:limit].partition(b"\0")[0].decode("utf-8", "surrogateescape").replace("\r", " ").replace("\n", " ")
+    return (
+        raw[:limit]
+        .partition(b"\0")[0]
+        .decode("utf-8", "surrogateescape")
+        .replace("\r", " ")
+        .replace("\n", " ")
+    )

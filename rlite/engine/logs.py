@@ -1,7 +1,7 @@
 """The server's log lines, in the shape that log shippers know from Redis: `pid:M date * text`.
 
-Set up once by whoever runs a server as a program; a server in process logs through the `rlite` logger and leaves the
-rest to the program it is in.
+Set up once by whoever runs a server as a program; a server in process logs through the `rlite` logger and
+leaves the rest to the program it is in.
 """
 
 import logging

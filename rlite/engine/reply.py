@@ -1,7 +1,7 @@
 """What a command's handler may return, and what it becomes on the wire.
 
-None: null; bytes: bulk string; int: integer; float: double (RESP2: bulk string); bool: boolean (RESP2: 1 or 0);
-list: array; dict: map (RESP2: flat array). The classes here are the rest. The encoder is core/resp.pyx.
+None: null; bytes: bulk string; int: integer; float: double (RESP2: bulk string); bool: boolean (RESP2: 1 or
+0); list: array; dict: map (RESP2: flat array). The classes here are the rest. The encoder is core/resp.pyx.
 May be imported by all; imports nothing.
 """
 
@@ -76,7 +76,7 @@ WAIT = Special.WAIT
 OK = Simple("OK")
 QUEUED = Simple("QUEUED")
 
-Reply = Union[
+Reply = Union[  # noqa: UP007 - a name in quotes cannot stand in a `|`
     None, bytes, int, float, bool, list["Reply"], dict["Reply", "Reply"],
     Simple, ErrorReply, Raw, RespSet, Push, Verbatim, BigNumber, Special,
 ]  # fmt: skip

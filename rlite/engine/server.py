@@ -1,4 +1,5 @@
-"""Puts the parts together: sockets, I/O threads, the keeper of deadlines, the server's clock; start and shutdown.
+"""Puts the parts together: sockets, I/O threads, the keeper of deadlines, the server's clock; start and
+shutdown.
 
 A `Server` may live in any process; several can live in one. Nothing here is global.
 """
@@ -34,7 +35,9 @@ from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
-KEEPER_BUDGET_NS = 5_000_000  # one turn of the keeper works at most this long before it looks at the clock again
+KEEPER_BUDGET_NS = (
+    5_000_000  # one turn of the keeper works at most this long before it looks at the clock again
+)
 
 
 # maxmemory-policy as the core counts it.
@@ -122,7 +125,7 @@ class Server:
 
     def _follow(self) -> None:
         """Has each directive that may change take effect, now and whenever it is set."""
-        for name, apply in (
+        followers: tuple[tuple[str, Callable[[Any], None]], ...] = (
             ("maxmemory", lambda value: self.keyspace.configure(maxmemory=min(value, INT64_MAX))),
             ("maxmemory-policy", lambda value: self.keyspace.configure(policy=POLICIES.index(value))),
             ("maxmemory-samples", lambda value: self.keyspace.configure(samples=value)),
@@ -134,7 +137,8 @@ class Server:
             ("slowlog-log-slower-than", self._watch_slowness),
             ("slowlog-max-len", lambda value: self.context.slow_log.resize(min(value, sys.maxsize))),
             ("requirepass", self._let_in),
-        ):
+        )
+        for name, apply in followers:
             self.config.subscribe(name, apply)
             apply(self.config[name])
 
@@ -234,7 +238,9 @@ class Server:
             except OSError as fault:
                 if optional:
                     continue
-                raise RliteError(f"could not listen on {host or '*'}:{port}: {os.strerror(fault.errno or 0)}") from None
+                raise RliteError(
+                    f"could not listen on {host or '*'}:{port}: {os.strerror(fault.errno or 0)}"
+                ) from None
             self._listeners.append(listener)
             port = listener.getsockname()[1]  # with port 0, all addresses share the one that was found
         self.context.port = port if self._listeners else 0
@@ -326,7 +332,8 @@ class Server:
             return execute(self.context, client, args)
         except CrossProtocolError:
             log.warning(
-                "closed a connection from %s: it speaks HTTP, which a browser may have been tricked into", client.address
+                "closed a connection from %s: it speaks HTTP, which a browser may have been tricked into",
+                client.address,
             )
             client.drop()
             return NO_REPLY
@@ -386,8 +393,10 @@ class Server:
 
     def bug(self, client: Client | None, args: list[bytes]) -> None:
         """A fault of ours: the traceback goes to the log, the client is told, the server goes on."""
-        kind = sys.exc_info()[0]
-        log.exception("internal error (%s) in %s", kind.__name__ if kind else "?", args[:1])
+        where = (
+            "an I/O thread" if client is None else f"a command of {client.address or 'a client in process'}"
+        )
+        log.error("internal error in %s: %s", where, args[:1], exc_info=True)  # noqa: LOG014 - while it is handled
 
 
 def _loopback(address: object) -> bool:
@@ -405,6 +414,10 @@ def _shown(address: object, config: Config) -> str:
 def _keep_alive(peer: socket.socket, seconds: int) -> None:
     """Probes a silent peer after `seconds`, and gives it up after three probes in the same time again."""
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("TCP_KEEPIDLE", seconds), ("TCP_KEEPINTVL", max(1, seconds // 3)), ("TCP_KEEPCNT", 3)):
+    for option, value in (
+        ("TCP_KEEPIDLE", seconds),
+        ("TCP_KEEPINTVL", max(1, seconds // 3)),
+        ("TCP_KEEPCNT", 3),
+    ):
         if hasattr(socket, option):
             peer.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

@@ -22,7 +22,8 @@ Limits = dict[str, tuple[int, int, int]]
 
 def parse_memory(text: str) -> int:
     """Bytes: `100`, `1k` (1000), `1kb` (1024), so with m and g; no sign, no fraction; nothing at all is 0, as
-    Redis has it. Raises ValueError."""
+    Redis has it. Raises ValueError.
+    """
     if not text:
         return 0
     found = MEMORY.fullmatch(text)

@@ -13,15 +13,23 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
+from bench.common import Options, Result, median
 from rlite.engine.core.database import Database
 from rlite.engine.core.keyspace import Keyspace
-
-from bench.common import Options, Result, median
 
 KEYS = 100_000
 OPERATIONS = 4_000_000
 CASES = {"1 stripe, 1 thread": (1, 1), "1 stripe, 2 threads": (1, 2), "16 stripes, 1 thread": (16, 1),
          "16 stripes, 2 threads": (16, 2)}  # fmt: skip
+
+BUILD = """
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+flags = ["-O3", "-pthread"]
+driver = Extension("tablethreads", [{source!r}], include_dirs=[{include!r}], extra_compile_args=flags)
+setup(ext_modules=cythonize([driver], include_path=[{root!r}], quiet=True))
+"""
 
 
 def _driver() -> ModuleType:
@@ -31,15 +39,9 @@ def _driver() -> ModuleType:
     source = shutil.copy(Path(__file__).with_name("tablethreads.pyx"), directory)
     include = str(Path(rlite.engine.core.__file__).parent)
     root = str(Path(rlite.engine.core.__file__).parents[3])
-    script = (
-        "from setuptools import Extension, setup; from Cython.Build import cythonize; "
-        f"setup(ext_modules=cythonize([Extension('tablethreads', [{str(source)!r}], include_dirs=[{include!r}], "
-        f"extra_compile_args=['-O3', '-pthread'])], include_path=[{root!r}], quiet=True))"
-    )
-    subprocess.run(
-        [sys.executable, "-c", script, "-q", "build_ext", "--inplace"], cwd=directory, check=True,
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
+    (directory / "build.py").write_text(BUILD.format(source=str(source), include=include, root=root))
+    build = [sys.executable, "build.py", "-q", "build_ext", "--inplace"]
+    subprocess.run(build, cwd=directory, check=True, stdout=subprocess.DEVNULL)
     (built,) = directory.glob("*.so")
     spec = spec_from_file_location("tablethreads", built)
     assert spec is not None
@@ -56,7 +58,8 @@ def _rate(driver: ModuleType, stripes: int, threads: int) -> float:
     for n in range(KEYS):
         db.set(b"key:%d" % n, b"v" * 32)
     workers = [
-        threading.Thread(target=driver.run, args=(keyspace, KEYS, OPERATIONS, 7919 * (n + 1))) for n in range(threads)
+        threading.Thread(target=driver.run, args=(keyspace, KEYS, OPERATIONS, 7919 * (n + 1)))
+        for n in range(threads)
     ]
     started = time.perf_counter()
     for worker in workers:
@@ -77,4 +80,6 @@ def measure(options: Options) -> Result:
         "two threads to one, 16 stripes": [run[two] / run["16 stripes, 1 thread"] for run in runs],
     }
     rows += [(name, f"{median(values):.2f} x") for name, values in ratios.items()]
-    return Result("threads", ("straight on the table, 80 % reads", "M/s"), rows, {"runs": runs, "ratios": ratios})
+    return Result(
+        "threads", ("straight on the table, 80 % reads", "M/s"), rows, {"runs": runs, "ratios": ratios}
+    )

@@ -1,4 +1,6 @@
-"""The table, the heap, the order of access and the accounts, against a plain dict and against their own audit."""
+"""The table, the heap, the order of access and the accounts, against a plain dict and against their own
+audit.
+"""
 
 import threading
 import time
@@ -172,7 +174,7 @@ def test_no_touch_leaves_the_order_alone() -> None:
 
 
 def test_volatile_lru_takes_only_keys_with_a_deadline_and_the_oldest_first() -> None:
-    keyspace, db = filled(policy=4)
+    keyspace, _ = filled(policy=4)
     later = int(time.time() * 1000) + FAR
     for n in range(0, 200, 2):
         Database(keyspace, 0).set_deadline(b"key:%03d" % n, later)

@@ -61,7 +61,8 @@ GETEX_OPTIONS = st.one_of(
     st.just((b"EX",)),
 )
 CONDITIONS = st.lists(st.sampled_from([b"NX", b"XX", b"GT", b"LT", b"nosuch"]), max_size=2).map(tuple)
-# Since 7.2 a range is checked though the key is missing; the peer of 7.0 does not: only good ones are compared.
+# Since 7.2 a range is checked though the key is missing; the peer of 7.0 does not: only good ones are
+# compared.
 NUMBER = st.integers(-20, 20).map(lambda n: b"%d" % n)
 GOOD_RANGE = st.one_of(
     st.just(()), st.tuples(NUMBER), st.tuples(NUMBER, NUMBER),

@@ -1,10 +1,13 @@
-"""The commands. `declare_all()` imports every module of this package; `declare.REGISTRY` then holds their commands."""
+"""The commands. `declare_all()` imports every module of this package; `declare.REGISTRY` then holds their
+commands.
+"""
 
 from importlib import import_module
 
 # One module a group; the order is that in which COMMAND lists them.
 MODULES = (
-    "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "lcs", "dump", "expiry", "connection", "transactions", "clients", "configuration", "introspect", "info",
+    "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "lcs", "dump",
+    "expiry", "connection", "transactions", "clients", "configuration", "introspect", "info",
     "administration", "memory", "debug",
 )  # fmt: skip
 

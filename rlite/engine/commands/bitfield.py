@@ -33,7 +33,11 @@ class Operation:
 
     def fitted(self, number: int) -> int | None:
         """The number as the field can hold it; None where it must not be stored."""
-        low, high = (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1) if self.signed else (0, (1 << self.width) - 1)
+        low, high = (
+            (-(1 << (self.width - 1)), (1 << (self.width - 1)) - 1)
+            if self.signed
+            else (0, (1 << self.width) - 1)
+        )
         if low <= number <= high:
             return number
         if self.overflow is Overflow.FAIL:
@@ -93,7 +97,9 @@ def run(call: Call, operations: list[Operation]) -> Reply:
     writers = [each for each in operations if each.verb != b"GET"]
     if writers:
         reach = max(each.offset + each.width + 7 for each in writers) >> 3
-        if length is None or length < reach:  # grown once, and also where an overflow then forbids the writing
+        if (
+            length is None or length < reach
+        ):  # grown once, and also where an overflow then forbids the writing
             call.db.write(key, reach - 1, b"\0")
     replies: list[Reply] = []
     for each in operations:

@@ -13,8 +13,9 @@ CHUNK = 1 << 20
 
 
 def bit_offset(call: Call, raw: bytes, width: int = 0) -> int:
-    """A bit's place: from 0 to the last bit of the longest string. `#` counts in fields of `width` bits, if it is
-    given. Raises CommandError."""
+    """A bit's place: from 0 to the last bit of the longest string. `#` counts in fields of `width` bits, if
+    it is given. Raises CommandError.
+    """
     times = 1
     if width and raw[:1] == b"#":
         raw, times = raw[1:], width
@@ -29,7 +30,8 @@ def bit_offset(call: Call, raw: bytes, width: int = 0) -> int:
 
 @command(
     "SETBIT key offset value", arity=4, flags="write denyoom", keys=(1, 1, 1), access="RW access update",
-    group="bitmap", since="2.2.0", complexity="O(1)", summary="Sets or clears a bit, and returns what it was.",
+    group="bitmap", since="2.2.0", complexity="O(1)",
+    summary="Sets or clears a bit, and returns what it was.",
 )  # fmt: skip
 def setbit(call: Call) -> Reply:
     key = call.args[1]
@@ -39,7 +41,9 @@ def setbit(call: Call) -> Reply:
     mask = 0x80 >> (offset & 7)
     old = (call.db.read(key, offset >> 3, (offset >> 3) + 1) or b"\0")[0]
     new = old | mask if call.args[3] == b"1" else old & ~mask
-    if new != old or (call.db.length(key) or 0) <= offset >> 3:  # nothing changed is nothing written: WATCH sees none
+    if (
+        new != old or (call.db.length(key) or 0) <= offset >> 3
+    ):  # nothing changed is nothing written: WATCH sees none
         call.db.write(key, offset >> 3, bytes([new]))
         call.changed()
     return int(old & mask != 0)
@@ -110,7 +114,8 @@ def bitcount(call: Call) -> Reply:
 
 
 @command(
-    "BITPOS key bit [start [end [BYTE | BIT]]]", arity=-3, flags="readonly", keys=(1, 1, 1), access="RO access",
+    "BITPOS key bit [start [end [BYTE | BIT]]]", arity=-3, flags="readonly",
+    keys=(1, 1, 1), access="RO access",
     group="bitmap", since="2.8.7", complexity="O(n) where n is the number of bytes looked at",
     summary="Finds the first bit that is set, or clear, in a string or a part of it.",
 )  # fmt: skip
@@ -147,7 +152,8 @@ def bitpos(call: Call) -> Reply:
 
 @command(
     "BITOP (AND | OR | XOR | NOT) destkey key [key ...]", arity=-4, flags="write denyoom", group="bitmap",
-    since="2.6.0", keys=Keys(2, 2, 1, access=("OW", "update"), more=(Keys(3, -1, 1, access=("RO", "access")),)),
+    since="2.6.0", keys=Keys(2, 2, 1, access=("OW", "update"), more=(Keys(3, -1, 1, access=("RO",
+    "access")),)),
     complexity="O(n) where n is the length of the longest string",
     summary="Combines strings bit by bit, and stores the result.",
 )  # fmt: skip
@@ -168,7 +174,13 @@ def bitop(call: Call) -> Reply:
     if operation == b"NOT":
         result ^= (1 << (size * 8)) - 1
     for number in numbers[1:]:
-        result = result & number if operation == b"AND" else result | number if operation == b"OR" else result ^ number
+        result = (
+            result & number
+            if operation == b"AND"
+            else result | number
+            if operation == b"OR"
+            else result ^ number
+        )
     call.db.set(target, result.to_bytes(size))
     call.changed()
     return size

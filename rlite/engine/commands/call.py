@@ -1,5 +1,6 @@
-"""One call of a command, as its handler sees it: arguments, the database, the client, the server; and the readers of
-arguments that handlers share. Runs with the GIL and, where the declaration names keys, with their stripes locked.
+"""One call of a command, as its handler sees it: arguments, the database, the client, the server; and the
+readers of arguments that handlers share. Runs with the GIL and, where the declaration names keys, with their
+stripes locked.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,9 @@ INT64_MAX = 2**63 - 1
 
 
 def parse_int(raw: bytes) -> int | None:
-    """A signed 64-bit number in its one canonical form: no plus, no leading zero, no space; None otherwise."""
+    """A signed 64-bit number in its one canonical form: no plus, no leading zero, no space; None
+    otherwise.
+    """
     if not raw or len(raw) > 20:
         return None
     digits = raw[1:] if raw[:1] == b"-" else raw

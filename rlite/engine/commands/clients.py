@@ -15,7 +15,7 @@ from rlite.engine.commands.declare import command, container
 from rlite.engine.commands.helping import declare_help, subcommand_syntax
 from rlite.engine.core.connection import Client
 from rlite.engine.errors import CommandError, printable
-from rlite.engine.reply import RespSet, NO_REPLY, OK, Reply, Verbatim
+from rlite.engine.reply import NO_REPLY, OK, Reply, RespSet, Verbatim
 
 ANYONE = "noscript loading stale"
 ADMIN = "admin noscript loading stale"
@@ -52,7 +52,7 @@ def flags_of(client: Client) -> str:
 def described(server: Context, client: Client) -> str:
     """The line of a client in CLIENT LIST."""
     facts = client.facts()
-    queue: list[tuple[object, list[bytes]]] | None = client.transaction
+    queue = client.transaction
     last = client.last_command
     fields = {
         "id": client.id, "addr": client.address, "laddr": client.local_address, "fd": client.fd,

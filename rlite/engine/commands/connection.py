@@ -42,7 +42,8 @@ def authenticate(call: Call, user: bytes, password: bytes) -> None:
 
 
 @command(
-    "AUTH [username] password", arity=-2, flags="noscript loading stale fast no_auth allow_busy", group="connection",
+    "AUTH [username] password", arity=-2, flags="noscript loading stale fast no_auth allow_busy",
+    group="connection",
     since="1.0.0", complexity="O(1)", summary="Proves who the client is.",
 )  # fmt: skip
 def auth(call: Call) -> Reply:
@@ -59,7 +60,8 @@ def auth(call: Call) -> Reply:
 
 @command(
     "HELLO [protover [AUTH username password] [SETNAME clientname]]", arity=-1,
-    flags="noscript loading stale fast no_auth allow_busy", group="connection", since="6.0.0", complexity="O(1)",
+    flags="noscript loading stale fast no_auth allow_busy", group="connection", since="6.0.0",
+    complexity="O(1)",
     summary="Agrees on the protocol, and may authenticate and name the client.",
 )  # fmt: skip
 def hello(call: Call) -> Reply:
@@ -104,7 +106,8 @@ def valid_name(raw: bytes, error: str = errors.CLIENT_NAME) -> bytes:
 
 
 @command(
-    "RESET", arity=1, flags="noscript loading stale fast no_auth allow_busy", group="connection", since="6.2.0",
+    "RESET", arity=1, flags="noscript loading stale fast no_auth allow_busy", group="connection",
+    since="6.2.0",
     complexity="O(1)", summary="Puts the connection back to what it was when it was new.",
 )  # fmt: skip
 def reset(call: Call) -> Reply:
@@ -124,11 +127,10 @@ def reset(call: Call) -> Reply:
 
 
 @command(
-    "QUIT", arity=-1, flags="allow_busy noscript loading stale fast no_auth", group="connection", since="1.0.0",
+    "QUIT", arity=-1, flags="allow_busy noscript loading stale fast no_auth", group="connection",
+    since="1.0.0",
     complexity="O(1)", summary="Ends the connection.",
 )  # fmt: skip
 def quit_(call: Call) -> Reply:
     call.client.close_when_sent()
     return OK
-
-

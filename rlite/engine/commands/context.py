@@ -55,13 +55,19 @@ class Context:
     replication_id: str = field(default_factory=lambda: os.urandom(20).hex())
     connections_received: int = 0
     connections_rejected: int = 0
-    samples: dict[str, float] = field(default_factory=dict)  # per-second figures of INFO, kept by the server's clock
+    samples: dict[str, float] = field(
+        default_factory=dict
+    )  # per-second figures of INFO, kept by the server's clock
     shutdown: Callable[[bool], None] | None = None  # asks the server to stop; argument: without saving
-    renamed: dict[bytes, str] = field(default_factory=dict)  # rename-command: what clients say -> declared name
+    renamed: dict[bytes, str] = field(
+        default_factory=dict
+    )  # rename-command: what clients say -> declared name
     config_file: str = ""
     port: int = 0
     startup_memory: int = 0  # bytes used when the server had just started
-    bury: Callable[[Callable[[], object]], None] = lambda job: (job(), None)[1]  # frees memory later, elsewhere
+    bury: Callable[[Callable[[], object]], None] = lambda job: (job(), None)[
+        1
+    ]  # frees memory later, elsewhere
 
     def new_replication_id(self) -> None:
         self.replication_id = os.urandom(20).hex()

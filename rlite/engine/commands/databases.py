@@ -62,5 +62,3 @@ def swapdb(call: Call) -> Reply:
     watching.signal_all(call.server, (a, b), call.db)
     call.changed()
     return OK
-
-

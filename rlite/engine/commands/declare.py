@@ -1,14 +1,14 @@
 """A command is one declaration: everything about it stands together, and everything else is derived from it.
 
-From a declaration come dispatch and arity errors, COMMAND, COMMAND DOCS and COMMAND GETKEYS, ACL categories, which
-stripes to lock, and the tests that every command obeys its own words. This module holds the declarations; it knows
-nothing of connections or of the keyspace.
+From a declaration come dispatch and arity errors, COMMAND, COMMAND DOCS and COMMAND GETKEYS, ACL categories,
+which stripes to lock, and the tests that every command obeys its own words. This module holds the
+declarations; it knows nothing of connections or of the keyspace.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NotRequired, TypedDict, Unpack
 
 from rlite.engine.core.execute import CoreCommand
 from rlite.engine.core.generic import COMMANDS as GENERIC
@@ -21,8 +21,30 @@ if TYPE_CHECKING:
 Handler = Callable[["Call"], "Reply"]
 
 FLAGS = frozenset(
-    """write readonly denyoom admin pubsub noscript blocking loading stale skip_monitor skip_slowlog asking fast
-    no_auth no_multi may_replicate movablekeys no_async_loading no_mandatory_keys allow_busy sentinel protected""".split()
+    [
+        "write",
+        "readonly",
+        "denyoom",
+        "admin",
+        "pubsub",
+        "noscript",
+        "blocking",
+        "loading",
+        "stale",
+        "skip_monitor",
+        "skip_slowlog",
+        "asking",
+        "fast",
+        "no_auth",
+        "no_multi",
+        "may_replicate",
+        "movablekeys",
+        "no_async_loading",
+        "no_mandatory_keys",
+        "allow_busy",
+        "sentinel",
+        "protected",
+    ]
 )
 
 
@@ -31,7 +53,7 @@ class Locks(Enum):
 
     KEYS = "the stripes of the keys the declaration names"
     NOTHING = "nothing: the handler touches no key"
-    WALK = "nothing: the database locks stripe by stripe as the handler walks it; every stripe inside a transaction"
+    WALK = "nothing: the database locks stripe by stripe as it is walked; inside a transaction, every stripe"
     EVERYTHING = "every stripe"
 
 
@@ -40,7 +62,8 @@ class Keys:
     """Where a command's keys stand: positions from 1, `last` counted from the end where it is negative.
 
     find: for keys that move with other arguments; args (the name first) -> positions. Raises CommandError.
-    access: what is done with them, in the words of COMMAND GETKEYSANDFLAGS; depends: the same for given arguments,
+    access: what is done with them,
+    in the words of COMMAND GETKEYSANDFLAGS; depends: the same for given arguments,
     where they decide (`variable_flags`).
     """
 
@@ -91,7 +114,9 @@ class Command:
         return argc == self.arity if self.arity >= 0 else argc >= -self.arity
 
     def key_positions(self, args: Sequence[bytes]) -> list[int]:
-        """Where the keys stand in these arguments. Raises CommandError where a count in them makes no sense."""
+        """Where the keys stand in these arguments. Raises CommandError where a count in them makes no
+        sense.
+        """
         if self.keys.find is not None:
             return self.keys.find(args)
         found: list[int] = []
@@ -154,54 +179,83 @@ def _declare(command: Command) -> None:
         REGISTRY[container].subcommands[sub] = command
 
 
-def command(
-    syntax: str, *, arity: int, flags: str, group: str, since: str, complexity: str, summary: str,
-    keys: Keys | tuple[int, int, int] = NO_KEYS, access: str = "", locks: Locks | None = None, acl: str = "",
-    tips: Sequence[str] = (),
-) -> Callable[[Handler], Handler]:  # fmt: skip
+class Facts(TypedDict):
+    """What a declaration says beside its syntax. arity: arguments with the name, negative for at least so
+    many (a subcommand counts both of its words); keys: first, last, step; access: what is done with them,
+    e.g. "RW update"; acl: categories beyond those that follow from flags and group.
+    """
+
+    arity: int
+    flags: str
+    group: str
+    since: str
+    complexity: str
+    summary: str
+    keys: NotRequired[Keys | tuple[int, int, int]]
+    access: NotRequired[str]
+    locks: NotRequired[Locks]
+    acl: NotRequired[str]
+    tips: NotRequired[Sequence[str]]
+
+
+def command(syntax: str, **facts: Unpack[Facts]) -> Callable[[Handler], Handler]:
     """Declares a command whose handler is the decorated function.
 
-    syntax: `NAME argument [OPTION value]`, its leading upper-case words the name; arity: arguments with the name,
-    negative for at least so many (a subcommand counts both of its words); keys: first, last, step; access: what is
-    done with them, e.g. "RW update"; acl: categories beyond those that follow from flags and group.
+    syntax: `NAME argument [OPTION value]`, its leading upper-case words the name.
     """
 
     def declare(handler: Handler) -> Handler:
-        _add(syntax, arity, flags, group, since, complexity, summary, keys, access, locks, acl, tips, handler, None)
+        _add(syntax, facts, handler, None)
         return handler
 
     return declare
 
 
-def core_command(
-    syntax: str, *, arity: int, flags: str, group: str, since: str, complexity: str, summary: str,
-    keys: Keys | tuple[int, int, int] = NO_KEYS, access: str = "", acl: str = "", tips: Sequence[str] = (),
-) -> None:  # fmt: skip
+def core_command(syntax: str, **facts: Unpack[Facts]) -> None:
     """Declares a command that the core implements under the same name."""
-    core = {**STRINGS, **GENERIC}[_name_of(syntax).lower()]
-    _add(syntax, arity, flags, group, since, complexity, summary, keys, access, None, acl, tips, None, core)
+    _add(syntax, facts, None, {**STRINGS, **GENERIC}[_name_of(syntax).lower()])
 
 
 def container(name: str, *, since: str, summary: str, group: str = "server", arity: int = -2) -> None:
     """Declares a command that is nothing but its subcommands, which are declared after it."""
-    _add(name, arity, "", group, since, "Depends on subcommand.", summary, NO_KEYS, "", None, "", (), None, None)
+    _add(
+        name,
+        Facts(
+            arity=arity,
+            flags="",
+            group=group,
+            since=since,
+            complexity="Depends on subcommand.",
+            summary=summary,
+        ),
+        None,
+        None,
+    )
 
 
-def _add(
-    syntax: str, arity: int, flags: str, group: str, since: str, complexity: str, summary: str,
-    keys: Keys | tuple[int, int, int], access: str, locks: Locks | None, acl: str, tips: Sequence[str],
-    handler: Handler | None, core: CoreCommand | None,
-) -> None:  # fmt: skip
+def _add(syntax: str, facts: Facts, handler: Handler | None, core: CoreCommand | None) -> None:
+    keys = facts.get("keys", NO_KEYS)
     if isinstance(keys, tuple):
-        keys = Keys(*keys, access=tuple(access.split()))
-    named = frozenset(flags.split())
+        keys = Keys(*keys, access=tuple(facts.get("access", "").split()))
+    flags = frozenset(facts["flags"].split())
     has_keys = keys.first != 0 or keys.find is not None
+    pure = handler is None and core is None
     _declare(
         Command(
-            name=_name_of(syntax), syntax=syntax, arity=arity, flags=named, keys=keys, group=group, since=since,
-            complexity=complexity, summary=summary, handler=handler, core=core,
-            locks=locks or (Locks.KEYS if has_keys else Locks.NOTHING),
+            name=_name_of(syntax),
+            syntax=syntax,
+            arity=facts["arity"],
+            flags=flags,
+            keys=keys,
+            group=facts["group"],
+            since=facts["since"],
+            complexity=facts["complexity"],
+            summary=facts["summary"],
+            handler=handler,
+            core=core,
+            locks=facts.get("locks") or (Locks.KEYS if has_keys else Locks.NOTHING),
             # A container holds no right of its own: those of its subcommands count.
-            categories=_categories(named, group if handler or core else "", acl), tips=tuple(tips),
-        )  # fmt: skip
+            categories=_categories(flags, "" if pure else facts["group"], facts.get("acl", "")),
+            tips=tuple(facts.get("tips", ())),
+        )
     )

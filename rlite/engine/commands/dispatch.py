@@ -1,7 +1,7 @@
 """The ordinary path: every check a command goes through, and the call itself, in Redis's order.
 
-Runs with the GIL, in the client's I/O thread or in the caller's (in process). The plain path of the core skips this
-only where each check here would have let the command through.
+Runs with the GIL, in the client's I/O thread or in the caller's (in process). The plain path of the core
+skips this only where each check here would have let the command through.
 """
 
 import time
@@ -30,8 +30,9 @@ class CrossProtocolError(Exception):
 
 
 def find(server: Context, args: Sequence[bytes]) -> Command | None:
-    """The command these arguments name, a subcommand where there is one. Raises CommandError for an unknown one of a
-    known container; None for an unknown command."""
+    """The command these arguments name, a subcommand where there is one. Raises CommandError for an unknown
+    one of a known container; None for an unknown command.
+    """
     name = args[0].upper().decode("latin-1")
     if server.renamed:
         name = server.renamed.get(args[0].lower(), name)
@@ -94,7 +95,9 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
 
 
 def out_of_memory(client: Client, command: Command) -> bool:
-    """Whether a command must not run over the limit: one that may grow memory, or an EXEC with one of those in it."""
+    """Whether a command must not run over the limit: one that may grow memory, or an EXEC with one of those
+    in it.
+    """
     if command.name == "EXEC" and client.transaction is not None:
         return any("denyoom" in queued.flags for queued, _ in client.transaction)
     return "denyoom" in command.flags

@@ -1,7 +1,7 @@
 """DUMP and RESTORE: a value as a portable run of bytes, in the form Redis gives it.
 
-The payload: a byte that names the type, the value as in an RDB file, the RDB version (two bytes, little-endian), and
-the CRC-64 of all before it (eight bytes, little-endian; the Jones polynomial).
+The payload: a byte that names the type, the value as in an RDB file, the RDB version (two bytes,
+little-endian), and the CRC-64 of all before it (eight bytes, little-endian; the Jones polynomial).
 """
 
 import time
@@ -52,7 +52,8 @@ def dump(call: Call) -> Reply:
 
 @command(
     "RESTORE key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]", arity=-4,
-    flags="write denyoom", keys=(1, 1, 1), access="OW update", group="generic", since="2.6.0", acl="dangerous",
+    flags="write denyoom", keys=(1, 1, 1), access="OW update", group="generic", since="2.6.0",
+    acl="dangerous",
     complexity="O(n) where n is the size of the value", summary="Makes a key from what DUMP returned.",
 )  # fmt: skip
 def restore(call: Call) -> Reply:
@@ -102,7 +103,9 @@ def restore(call: Call) -> Reply:
 
 
 def string_in(payload: bytes, limit: int) -> bytes:
-    """The string in a payload. Raises CommandError for one that is damaged, or holds a type we do not have yet."""
+    """The string in a payload. Raises CommandError for one that is damaged, or holds a type we do not have
+    yet.
+    """
     body, version, sum_ = payload[:-10], payload[-10:-8], payload[-8:]
     if len(payload) < 10 or int.from_bytes(version, "little") > READ_VERSION:
         raise CommandError(errors.BAD_PAYLOAD)

@@ -3,25 +3,29 @@
 from rlite.engine.commands.declare import core_command
 
 core_command(
-    "EXPIRE key seconds [NX | XX | GT | LT]", arity=-3, flags="write fast", keys=(1, 1, 1), access="RW update",
+    "EXPIRE key seconds [NX | XX | GT | LT]", arity=-3, flags="write fast",
+    keys=(1, 1, 1), access="RW update",
     group="generic", since="1.0.0", complexity="O(1)",
     summary="Sets a key's time to live in seconds.",
 )  # fmt: skip
 
 core_command(
-    "PEXPIRE key milliseconds [NX | XX | GT | LT]", arity=-3, flags="write fast", keys=(1, 1, 1), access="RW update",
+    "PEXPIRE key milliseconds [NX | XX | GT | LT]", arity=-3, flags="write fast",
+    keys=(1, 1, 1), access="RW update",
     group="generic", since="2.6.0", complexity="O(1)",
     summary="Sets a key's time to live in milliseconds.",
 )  # fmt: skip
 
 core_command(
-    "EXPIREAT key unix-time-seconds [NX | XX | GT | LT]", arity=-3, flags="write fast", keys=(1, 1, 1), access="RW update",
+    "EXPIREAT key unix-time-seconds [NX | XX | GT | LT]", arity=-3, flags="write fast",
+    keys=(1, 1, 1), access="RW update",
     group="generic", since="1.2.0", complexity="O(1)",
     summary="Sets the Unix second at which a key goes.",
 )  # fmt: skip
 
 core_command(
-    "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]", arity=-3, flags="write fast", keys=(1, 1, 1), access="RW update",
+    "PEXPIREAT key unix-time-milliseconds [NX | XX | GT | LT]", arity=-3, flags="write fast",
+    keys=(1, 1, 1), access="RW update",
     group="generic", since="2.6.0", complexity="O(1)",
     summary="Sets the Unix millisecond at which a key goes.",
 )  # fmt: skip

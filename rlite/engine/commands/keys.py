@@ -4,7 +4,8 @@ from rlite.engine.commands.declare import core_command
 
 core_command(
     "DEL key [key ...]", arity=-2, flags="write", keys=(1, -1, 1), access="RM delete",
-    group="generic", since="1.0.0", complexity="O(n) where n is the number of keys", tips=["request_policy:multi_shard", "response_policy:agg_sum"],
+    group="generic", since="1.0.0", complexity="O(n) where n is the number of keys",
+    tips=["request_policy:multi_shard", "response_policy:agg_sum"],
     summary="Deletes keys.",
 )  # fmt: skip
 core_command(

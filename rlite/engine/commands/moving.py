@@ -75,7 +75,8 @@ def copy(call: Call) -> Reply:
 
 
 @command(
-    "MOVE key db", arity=3, flags="write fast", group="generic", since="1.0.0", complexity="O(1)", keys=(1, 1, 1),
+    "MOVE key db", arity=3, flags="write fast", group="generic", since="1.0.0", complexity="O(1)",
+    keys=(1, 1, 1),
     access="RW access update", summary="Moves a key to another database, if it is not there already.",
 )  # fmt: skip
 def move(call: Call) -> Reply:

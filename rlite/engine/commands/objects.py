@@ -1,4 +1,6 @@
-"""OBJECT: how a value is held, and when and how often it was used. Looking leaves the order of access alone."""
+"""OBJECT: how a value is held, and when and how often it was used. Looking leaves the order of access
+alone.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,8 @@ def under_lfu(call: Call) -> bool:
 
 
 @command(
-    "OBJECT ENCODING key", arity=3, flags="readonly", keys=(2, 2, 1), access="RO", group="generic", since="2.2.3",
+    "OBJECT ENCODING key", arity=3, flags="readonly", keys=(2, 2, 1), access="RO", group="generic",
+    since="2.2.3",
     tips=("nondeterministic_output",), complexity="O(1)", summary="Names the form in which a value is held.",
 )  # fmt: skip
 def encoding(call: Call) -> Reply:
@@ -35,16 +38,20 @@ def encoding(call: Call) -> Reply:
 
 
 @command(
-    "OBJECT REFCOUNT key", arity=3, flags="readonly", keys=(2, 2, 1), access="RO", group="generic", since="2.2.3",
-    tips=("nondeterministic_output",), complexity="O(1)", summary="Counts the references to a value: one, here.",
+    "OBJECT REFCOUNT key", arity=3, flags="readonly", keys=(2, 2, 1), access="RO", group="generic",
+    since="2.2.3",
+    tips=("nondeterministic_output",), complexity="O(1)",
+    summary="Counts the references to a value: one, here.",
 )  # fmt: skip
 def refcount(call: Call) -> Reply:
     return None if inspected(call) is None else 1
 
 
 @command(
-    "OBJECT IDLETIME key", arity=3, flags="readonly", keys=(2, 2, 1), access="RO", group="generic", since="2.2.3",
-    tips=("nondeterministic_output",), complexity="O(1)", summary="Tells for how many seconds a key has not been used.",
+    "OBJECT IDLETIME key", arity=3, flags="readonly", keys=(2, 2, 1), access="RO", group="generic",
+    since="2.2.3",
+    tips=("nondeterministic_output",), complexity="O(1)",
+    summary="Tells for how many seconds a key has not been used.",
 )  # fmt: skip
 def idletime(call: Call) -> Reply:
     facts = inspected(call)

@@ -17,7 +17,8 @@ core_command(
 )  # fmt: skip
 
 core_command(
-    "SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+    "SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
+    "PXAT unix-time-milliseconds | KEEPTTL]",
     arity=-3, flags="write denyoom", group="string", since="1.0.0", complexity="O(1)",
     keys=Keys(1, 1, 1, access=("RW", "access", "update", "variable_flags"), depends=set_access),
     summary="Makes a key hold a string, whatever it held before.",
@@ -54,7 +55,8 @@ core_command(
 )  # fmt: skip
 
 core_command(
-    "GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | PERSIST]",
+    "GETEX key [EX seconds | PX milliseconds | EXAT unix-time-seconds | "
+    "PXAT unix-time-milliseconds | PERSIST]",
     arity=-2, flags="write fast", keys=(1, 1, 1), access="RW access update",
     group="string", since="6.2.0", complexity="O(1)",
     summary="Returns the string at a key and changes its time to live.",
@@ -106,7 +108,8 @@ core_command(
 )  # fmt: skip
 
 core_command(
-    "INCRBYFLOAT key increment", arity=3, flags="write denyoom fast", keys=(1, 1, 1), access="RW access update",
+    "INCRBYFLOAT key increment", arity=3, flags="write denyoom fast",
+    keys=(1, 1, 1), access="RW access update",
     group="string", since="2.6.0", complexity="O(1)",
     summary="Adds a fraction to the number at a key.",
 )  # fmt: skip

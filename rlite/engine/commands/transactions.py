@@ -1,7 +1,7 @@
 """MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 
-EXEC locks the stripes of every key its commands and its watches name, in index order, looks at the watches, and runs
-the queue under those locks: nobody sees half of it.
+EXEC locks the stripes of every key its commands and its watches name, in index order, looks at the watches,
+and runs the queue under those locks: nobody sees half of it.
 """
 
 from rlite.engine import errors
@@ -30,7 +30,8 @@ def multi(call: Call) -> Reply:
 
 @command(
     "DISCARD", arity=1, flags="noscript loading stale fast allow_busy", group="transactions", since="2.0.0",
-    complexity="O(n) where n is the number of queued commands", summary="Drops the queued commands of a transaction.",
+    complexity="O(n) where n is the number of queued commands",
+    summary="Drops the queued commands of a transaction.",
 )  # fmt: skip
 def discard(call: Call) -> Reply:
     if call.client.transaction is None:
@@ -59,7 +60,9 @@ def exec_(call: Call) -> Reply:
         if watching.broken(client, held):
             watching.abandon(call.server, client)
             return NULL_ARRAY
-        watching.abandon(call.server, client)  # before the queue runs: its own changes break no watch of its own
+        watching.abandon(
+            call.server, client
+        )  # before the queue runs: its own changes break no watch of its own
         return [run(call.server, client, queued, args, held) for queued, args in queue]
     finally:
         held.unlock()

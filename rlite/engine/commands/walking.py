@@ -48,7 +48,8 @@ def scan(call: Call) -> Reply:
 
 
 @command(
-    "KEYS pattern", arity=2, flags="readonly", group="generic", since="1.0.0", locks=Locks.WALK, acl="dangerous",
+    "KEYS pattern", arity=2, flags="readonly", group="generic", since="1.0.0",
+    locks=Locks.WALK, acl="dangerous",
     tips=("request_policy:all_shards", "nondeterministic_output_order"),
     complexity="O(n) where n is the number of keys", summary="Lists all keys that match a pattern.",
 )  # fmt: skip

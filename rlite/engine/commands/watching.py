@@ -1,7 +1,7 @@
 """WATCH: which clients watch which keys, and what breaks a watch.
 
-While a key is watched its stripe has an observer, which keeps the plain path away from it, so every change of it
-comes through the dispatcher and is signalled here. Runs with the GIL.
+While a key is watched its stripe has an observer, which keeps the plain path away from it, so every change of
+it comes through the dispatcher and is signalled here. Runs with the GIL.
 """
 
 from collections.abc import Iterable
@@ -56,7 +56,9 @@ def signal_changed(server: "Context", database: int, keys: Iterable[bytes]) -> N
 
 
 def signal_all(server: "Context", databases: Iterable[int], db: Database) -> None:
-    """Breaks the watches on every key of these databases that is there now. `db` carries the locks held, if any."""
+    """Breaks the watches on every key of these databases that is there now. `db` carries the locks held, if
+    any.
+    """
     wanted = set(databases)
     for (database, key), clients in server.watchers.items():
         if database in wanted and db.sibling(database).exists(key):
@@ -65,11 +67,14 @@ def signal_all(server: "Context", databases: Iterable[int], db: Database) -> Non
 
 
 def broken(client: "Client", held: Database) -> bool:
-    """Whether EXEC must answer with a null: a key was changed, or one that was there has expired or been evicted.
+    """Whether EXEC must answer with a null: a key was changed, or one that was there has expired or been
+    evicted.
 
     `held` holds the stripes of all watched keys.
     """
     if client.watch_broken:
         return True
     watched: dict[tuple[int, bytes], bool] = client.watched or {}
-    return any(existed and not held.sibling(database).exists(key) for (database, key), existed in watched.items())
+    return any(
+        existed and not held.sibling(database).exists(key) for (database, key), existed in watched.items()
+    )

@@ -1,8 +1,24 @@
 from collections.abc import Callable
+from typing import TypedDict
 
 from rlite.engine.commands.declare import Command
 
 REASONS: dict[str, int]
+
+class Facts(TypedDict):
+    age: int
+    idle: int
+    qbuf: int
+    qbuf_free: int
+    argv_mem: int
+    obl: int
+    omem: int
+    rbs: int
+    total: int
+    events: str
+    net_in: int
+    net_out: int
+    commands: int
 
 class Client:
     """One client of the server: over a socket, or in process (no I/O thread behind it)."""
@@ -39,4 +55,4 @@ class Client:
     def lift(self, reason: str) -> None: ...
     def close_when_sent(self) -> None: ...
     def drop(self) -> None: ...
-    def facts(self) -> dict[str, int | str]: ...
+    def facts(self) -> Facts: ...

@@ -1,4 +1,6 @@
-Run = tuple[tuple[int, int], tuple[int, int]]
+from typing import TypeAlias
+
+Run: TypeAlias = tuple[tuple[int, int], tuple[int, int]]
 
 def length(a: bytes, b: bytes) -> int: ...
 def matches(a: bytes, b: bytes) -> tuple[bytes, list[Run]]: ...

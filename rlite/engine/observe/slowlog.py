@@ -1,4 +1,6 @@
-"""The slow log: the last calls that took longer than a threshold. Written with the GIL, bounded, in memory."""
+"""The slow log: the last calls that took longer than a threshold. Written with the GIL, bounded, in
+memory.
+"""
 
 import time
 from collections import deque
@@ -26,7 +28,9 @@ def trimmed(args: list[bytes]) -> tuple[bytes, ...]:
     """The arguments as the log keeps them: few, and each short, with a note of what was left out."""
     kept = args if len(args) <= MAX_ARGS else args[: MAX_ARGS - 1]
     short = [
-        arg if len(arg) <= MAX_ARG_BYTES else arg[:MAX_ARG_BYTES] + b"... (%d more bytes)" % (len(arg) - MAX_ARG_BYTES)
+        arg
+        if len(arg) <= MAX_ARG_BYTES
+        else arg[:MAX_ARG_BYTES] + b"... (%d more bytes)" % (len(arg) - MAX_ARG_BYTES)
         for arg in kept
     ]
     if len(kept) < len(args):
@@ -35,7 +39,9 @@ def trimmed(args: list[bytes]) -> tuple[bytes, ...]:
 
 
 class SlowLog:
-    """threshold_us: calls that take as long are kept, a negative one keeps none; length: how many are kept."""
+    """threshold_us: calls that take as long are kept, a negative one keeps none; length: how many are
+    kept.
+    """
 
     __slots__ = ("entries", "next_id", "threshold_us")
 

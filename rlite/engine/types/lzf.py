@@ -1,8 +1,8 @@
 """LZF, the compression of strings in RDB files (format by Marc Lehmann, liblzf).
 
-A block is a run of items. Control byte below 32: so many bytes and one follow as they are. Otherwise the top three
-bits are a length less two (7: one more byte adds to it), and the low five with the next byte a distance less one:
-copy that many bytes from so far back.
+A block is a run of items. Control byte below 32: so many bytes and one follow as they are. Otherwise the top
+three bits are a length less two (7: one more byte adds to it), and the low five with the next byte a distance
+less one: copy that many bytes from so far back.
 """
 
 HASH_BITS = 14
@@ -51,7 +51,9 @@ def put_literals(out: bytearray, data: bytes) -> None:
 
 
 def decompress(data: bytes, size: int) -> bytes:
-    """The `size` bytes that were compressed. Raises ValueError for data that is damaged or does not give just so many."""
+    """The `size` bytes that were compressed. Raises ValueError for data that is damaged or does not give just
+    so many.
+    """
     out = bytearray()
     at = 0
     try:

@@ -1,8 +1,8 @@
 """Strings and lengths as RDB files hold them (Redis's rdb.h): the part that DUMP and snapshots share.
 
-The first byte's top two bits: 00 a length of 6 bits, 01 of 14 bits, 10 of 32 (0x80) or 64 bits (0x81), big-endian;
-11 an encoded string: 0, 1, 2 an integer of 8, 16, 32 bits, little-endian, 3 LZF (its compressed length, its length,
-the data).
+The first byte's top two bits: 00 a length of 6 bits, 01 of 14 bits, 10 of 32 (0x80) or 64 bits (0x81),
+big-endian; 11 an encoded string: 0, 1, 2 an integer of 8, 16, 32 bits, little-endian, 3 LZF (its compressed
+length, its length, the data).
 """
 
 import struct
@@ -28,7 +28,9 @@ def put_length(size: int) -> bytes:
 
 
 def put_string(value: bytes, *, compressed: bool) -> bytes:
-    """A string in its shortest form: an integer where it is one, LZF where that saves more than four bytes."""
+    """A string in its shortest form: an integer where it is one, LZF where that saves more than four
+    bytes.
+    """
     if 0 < len(value) <= 11:
         digits = value.removeprefix(b"-")
         if digits.isdigit() and b"%d" % int(value) == value:
