@@ -50,27 +50,56 @@ def run(argv: list[str]) -> int:
         return Exit.FAILED
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing stdout has no say
-        return Exit.BROKEN_PIPE
+    except (BrokenPipeError, PipeClosedError):
+        return broken_pipe()
     return int(code or 0)
+
+
+class PipeClosedError(Exception):
+    """A BrokenPipeError by a name that click does not know; it would end with 1."""
+
+
+def broken_pipe() -> int:
+    """Points standard output at nothing, so that closing it has no say, and returns the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.BROKEN_PIPE
 
 
 def group() -> "click.Group":
     """The group of all subcommands."""
+    from difflib import get_close_matches
+
     import click
 
     class Lazy(click.Group):
-        def list_commands(self, _ctx: click.Context) -> list[str]:
-            return list(SUBCOMMANDS)
+        def list_commands(self, ctx: click.Context) -> list[str]:
+            return [*SUBCOMMANDS, *super().list_commands(ctx)]
 
-        def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
             place = SUBCOMMANDS.get(name)
             if place is None:
-                return None
+                return super().get_command(ctx, name)
             found = getattr(import_module(place[0]), place[1])
             assert isinstance(found, click.Command)
             return found
+
+        def resolve_command(
+            self, ctx: click.Context, args: list[str]
+        ) -> tuple[str | None, click.Command | None, list[str]]:
+            try:
+                return super().resolve_command(ctx, args)
+            except click.UsageError as fault:
+                close = get_close_matches(args[0], self.list_commands(ctx), 1)
+                raise click.UsageError(
+                    f"No such command '{args[0]}'." + (f" Did you mean '{close[0]}'?" if close else ""),
+                    fault.ctx,
+                ) from None
+
+        def invoke(self, ctx: click.Context) -> object:
+            try:
+                return super().invoke(ctx)
+            except BrokenPipeError:
+                raise PipeClosedError from None
 
     @click.group(cls=Lazy, context_settings={"help_option_names": ["--help"]})
     @click.version_option(

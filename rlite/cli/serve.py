@@ -24,6 +24,7 @@ BANNER = r"""
  | |   | | | ||  __/   pid {pid}, {where}
  |_|   |_|_|\__\___|
 """
+EMPTY = '""'
 SWITCH_SECONDS = 0.0005  # how long Python work of one thread may keep the others from theirs
 
 
@@ -72,19 +73,26 @@ def serve(
             click.echo(f"rlite: {problem}", err=True)
         return Exit.USAGE
     if print_config:
-        rows = [(name, config.text(name), config.origin(name)) for name in config]
+        rows = [(name, shown(config, name), config.origin(name)) for name in config]
         if output == "json":
             document = [{"directive": name, "value": value, "origin": origin} for name, value, origin in rows]
             click.echo(json.dumps({"schema": "rlite.config/1", "directives": document}))
         else:
             for name, value, origin in rows:
-                shown = value or '""'
-                click.echo(f"{name} {shown}  # {origin}")
+                click.echo(f"{name} {value or EMPTY}  # {origin}")
         return Exit.FINE
     if check_config:
         click.echo("rlite: the configuration is good", err=True)
         return Exit.FINE
     return run(config, port_file)
+
+
+def shown(config: Config, name: str) -> str:
+    """A directive's value, unless it is a secret."""
+    from rlite.engine.directives import BY_NAME
+
+    value = config.text(name)
+    return "(hidden)" if value and BY_NAME[name].sensitive else value
 
 
 def run(config: Config, port_file: Path | None) -> int:

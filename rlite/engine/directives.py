@@ -129,6 +129,8 @@ _ROWS = (
     D("hz", I, "10", "How often background work looks for something to do.", unit="per second", high=INT_MAX),
     D("io-threads", Kind.THREADS, "auto", "Threads that serve clients; auto is half the cores, 1 to 8.",
       mutable=False, low=1, high=128),
+    D("event-poller", C, "auto", "How threads wait for sockets; auto is epoll where there is one.",
+      mutable=False, choices=("auto", "poll")),
     D("lock-stripes", Kind.STRIPES, "16", "Parts of a database that are locked apart.", mutable=False,
       low=1, high=64),
     D("slowlog-log-slower-than", I, "10000", "Commands that take as long are noted; -1 none.",

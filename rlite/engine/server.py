@@ -176,8 +176,9 @@ class Server:
     def start(self) -> None:
         self._listen()
         threads = self.config.int("io-threads")
+        use_poll = self.config.text("event-poller") == "poll"
         for _ in range(threads):
-            loop = Loop(self.keyspace, self.context.table, self.context.gate, self)
+            loop = Loop(self.keyspace, self.context.table, self.context.gate, self, use_poll)
             self.context.loops.append(loop)
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))

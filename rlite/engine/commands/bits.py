@@ -62,8 +62,6 @@ def getbit(call: Call) -> Reply:
 
 def clamped(start: int, end: int, size: int) -> tuple[int, int]:
     """A range with negative ends counted from the end, within 0..size-1; empty where start > end."""
-    if start < 0 and end < 0 and start > end:
-        return 0, -1
     start = max(0, start + size) if start < 0 else start
     end = max(0, end + size) if end < 0 else end
     return start, min(end, size - 1)
@@ -99,7 +97,7 @@ def bitcount(call: Call) -> Reply:
     start, end = (call.int(2), call.int(3)) if len(call.args) > 2 else (0, -1)
     size = call.db.length(key)
     call.looked_up(size is not None)
-    if not size:
+    if not size or (start < 0 and end < 0 and start > end):
         return 0
     start, end = clamped(start, end, size * 8 if bits else size)
     if start > end:

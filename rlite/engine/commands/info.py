@@ -58,6 +58,10 @@ def system_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+def polls_by_epoll(context: Context) -> bool:
+    return sys.platform == "linux" and context.config.text("event-poller") == "auto"
+
+
 @section("Server")
 def server(context: Context) -> Mapping[str, object]:
     now = time.time()
@@ -73,7 +77,7 @@ def server(context: Context) -> Mapping[str, object]:
         "os": f"{about.system} {about.release} {about.machine}",
         "arch_bits": struct.calcsize("P") * 8,
         "monotonic_clock": "POSIX clock_gettime",
-        "multiplexing_api": "epoll" if sys.platform == "linux" else "poll",
+        "multiplexing_api": "epoll" if polls_by_epoll(context) else "poll",
         "atomicvar_api": "c11-builtin",
         "gcc_version": "0.0.0",
         "process_id": os.getpid(),
