@@ -1,10 +1,12 @@
 """Several I/O threads, poll instead of epoll, slow readers: what the reactor promises besides being fast."""
 
+import resource
 import socket
 import threading
 
 import pytest
 from support.in_process import InProcess, started
+from support.servers import running, start_rlite, wait_for
 from support.wire import Bulk, Int, Simple, Wire, encode
 
 VARIANTS = [
@@ -156,3 +158,22 @@ def test_more_clients_than_allowed_are_told_and_closed() -> None:
         assert wires[0].command("PING") == Simple(b"PONG")
     finally:
         small.close()
+
+
+def test_descriptors_that_run_out_and_come_back() -> None:
+    """With none left, new clients wait, old ones are served, and the log is not flooded."""
+    with running(start_rlite, {"maxclients": "500"}) as server:
+        resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (40, 40))
+        with server.wire() as first:
+            assert first.command("PING") == Simple(b"PONG")
+            crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
+            wait_for(lambda: "could not accept" in server.log(), "the log says so")
+            before = server.cpu_seconds()
+            for n in range(300):
+                assert first.command("SET", "k", str(n)) == Simple(b"OK")
+            assert server.cpu_seconds() - before < 2
+            assert server.log().count("could not accept") < 100
+            for each in crowd:
+                each.close()
+            with server.wire() as again:
+                assert again.command("PING") == Simple(b"PONG")

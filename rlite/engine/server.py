@@ -294,6 +294,9 @@ class Server:
             idle = self.config.int("timeout")
             if idle:
                 self._drop_idle(idle)
+            for loop in self.context.loops:
+                if loop.resting:
+                    loop.post("hear")
             self._sample()
             self._end_pause(time.monotonic())
 
@@ -389,8 +392,12 @@ class Server:
     def slow(self, client: Client, args: list[bytes], ns: int) -> None:
         self.context.slow_log.add(client, args, ns // 1000)
 
-    def refused(self, client: Client, reason: str) -> None:
-        log.info("closed a connection from %s: %s", client.address, reason)
+    def refused(self, client: Client | None, reason: str) -> None:
+        """A connection was ended, or (client None) could not be taken."""
+        if client is None:
+            log.warning("%s", reason)
+        else:
+            log.info("closed a connection from %s: %s", client.address, reason)
 
     def bug(self, client: Client | None, args: list[bytes]) -> None:
         """A fault of ours: the traceback goes to the log, the client is told, the server goes on."""

@@ -12,6 +12,7 @@ cdef enum:
     INPUT_SIZE = 65536         # what one read takes at most, unless a large argument is on its way
     READY = 256                # connections looked at in one turn
     CHOKE = 1 << 20            # reply bytes waiting at which a connection's commands wait too
+    MAX_LISTENERS = 64
     KEEP_OUT = 4096            # a larger reply buffer is given back once it is sent
     KEEP_ARGS = 1024           # as is a longer array of arguments
 
@@ -58,7 +59,8 @@ cdef class Loop:
     cdef ready_t ready[READY]
     cdef tag_t wake
     cdef int wake_in, wake_out
-    cdef tag_t listener_tags[64]
+    cdef tag_t listener_tags[MAX_LISTENERS]
+    cdef bint deaf                     # listeners rest: no descriptors were left
     cdef list listeners
     cdef object mail                   # deque of (method name, client, argument)
     cdef int stopping
@@ -103,5 +105,6 @@ cdef class Loop:
     cdef void queue(self, conn_t* c) noexcept nogil
     cdef void doom(self, conn_t* c) noexcept nogil
     cdef void bury(self) noexcept
+    cdef void hear(self) noexcept
     cdef void take_mail(self) noexcept
     cdef void accept(self, int index) noexcept

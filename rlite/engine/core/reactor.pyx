@@ -140,6 +140,11 @@ cdef class Loop:
             self.query_limit = query_limit
 
     @property
+    def resting(self):
+        """Whether it takes no connections for the moment: descriptors have run out."""
+        return self.deaf
+
+    @property
     def turn_count(self):
         return self.turns
 
@@ -658,8 +663,22 @@ cdef class Loop:
                 client = self.handler.admit(peer, address)
                 if client is not None:
                     self.handler.place(client)
+        except OSError as fault:
+            # Level-triggered, it would be offered again at once: the listener rests until the server's next `hear`.
+            poller_forget(&self.poller, self.listeners[index].fileno())
+            self.deaf = True
+            self.handler.refused(None, f"could not accept a connection: {os.strerror(fault.errno)}")
         except Exception:
             self.handler.bug(None, [])
+
+    cdef void hear(self) noexcept:
+        """Listens again after a rest."""
+        cdef int i
+        if self.deaf:
+            self.deaf = False
+            for i in range(len(self.listeners)):
+                if self.listeners[i].fileno() >= 0:
+                    poller_set(&self.poller, self.listeners[i].fileno(), READABLE, &self.listener_tags[i], False)
 
     cdef void take_mail(self) noexcept:
         cdef Client client
@@ -671,7 +690,9 @@ cdef class Loop:
             pass
         while self.mail:
             what, whom, argument = self.mail.popleft()
-            if what == "listen":
+            if what == "hear":
+                self.hear()
+            elif what == "listen" and len(self.listeners) < MAX_LISTENERS:
                 self.listeners.append(argument)
                 self.listener_tags[len(self.listeners) - 1].kind = KIND_LISTENER
                 self.listener_tags[len(self.listeners) - 1].index = len(self.listeners) - 1
