@@ -9,6 +9,8 @@ from support.in_process import InProcess, started
 from support.servers import running, start_rlite, wait_for
 from support.wire import Bulk, Int, Simple, Wire, encode
 
+from rlite.engine.core.audit import audit
+
 VARIANTS = [
     {"io_threads": 1},
     {"io_threads": 2},
@@ -64,7 +66,7 @@ def test_no_increment_is_lost(server: InProcess) -> None:
     in_threads(4, work)
     with wire_to(server) as wire:
         assert wire.command("GET", "shared") == Bulk(b"%d" % (4 * rounds * (depth + 1)))
-    server.server.keyspace.audit()
+    audit(server.server.keyspace)
 
 
 def test_commands_of_many_keys_are_seen_whole(server: InProcess) -> None:

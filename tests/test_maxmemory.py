@@ -4,6 +4,8 @@ import pytest
 from support.in_process import InProcess, started
 from support.wire import Bulk, Err, Int, Simple, encode
 
+from rlite.engine.core.audit import audit
+
 OOM = b"OOM command not allowed when used memory > 'maxmemory'."
 
 
@@ -55,7 +57,7 @@ def test_an_lru_cache_keeps_to_its_limit_and_keeps_what_is_used() -> None:
         assert server.server.keyspace.counters()["evicted_keys"] > 1000
         assert wire.command("EXISTS", "key:0:0") == Int(0)
         assert isinstance(wire.command("GET", "key:99:99"), Bulk)
-        server.server.keyspace.audit()
+        audit(server.server.keyspace)
     finally:
         server.close()
 

@@ -10,7 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from rlite.engine.core.audit import audit
 from rlite.engine.core.database import Database
+from rlite.engine.core.eviction import make_room
 from rlite.engine.core.keyspace import Keyspace
 
 KEYS = st.integers(0, 40).map(lambda n: b"key:%d" % n)
@@ -105,7 +107,7 @@ class KeyspaceMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_are_right(self) -> None:
-        assert self.keyspace.audit() == self.keyspace.used_memory()
+        assert audit(self.keyspace) == self.keyspace.used_memory()
         assert self.keyspace.size(0) == len(self.model)
         assert self.keyspace.volatile_size(0) == sum(at is not None for _, at in self.model.values())
 
@@ -131,7 +133,7 @@ def filled(policy: int, count: int = 200, stripes: int = 16) -> tuple[Keyspace, 
 def squeeze(keyspace: Keyspace, share: float) -> None:
     """Sets maxmemory so that about this share of the keys may stay, and evicts."""
     keyspace.configure(maxmemory=int(keyspace.used_memory() * share), tenacity=100)
-    assert keyspace.make_room()
+    assert make_room(keyspace)
 
 
 def test_the_victims_of_lru_are_the_keys_used_longest_ago() -> None:
@@ -145,7 +147,7 @@ def test_the_victims_of_lru_are_the_keys_used_longest_ago() -> None:
     gone = 200 - len(left)
     assert 0 < gone < 200
     assert left == {b"key:%03d" % n for n in order[gone:]}
-    keyspace.audit()
+    audit(keyspace)
 
 
 @pytest.mark.parametrize("policy", [1, 4])
@@ -158,7 +160,7 @@ def test_a_policy_that_begins_to_look_at_the_order_finds_it(policy: int) -> None
     for n in order:
         assert Database(keyspace, 0).get(b"key:%03d" % n) is not None
     keyspace.configure(policy=policy)
-    keyspace.audit()
+    audit(keyspace)
     squeeze(keyspace, 0.5)
     left = {int(key[4:]) for key in Database(keyspace, 0).keys()}
     assert left == set(order[200 - len(left) :])
@@ -218,14 +220,14 @@ def test_random_policies_evict_until_there_is_room(policy: int) -> None:
     squeeze(keyspace, 0.5)
     assert 0 < keyspace.size(0) < 200
     assert keyspace.counters()["evicted_keys"] == 200 - keyspace.size(0)
-    keyspace.audit()
+    audit(keyspace)
 
 
 @pytest.mark.parametrize("policy", [4, 5, 6, 7])
 def test_a_volatile_policy_without_volatile_keys_makes_no_room(policy: int) -> None:
     keyspace, _ = filled(policy=policy)
     keyspace.configure(maxmemory=1000)
-    assert not keyspace.make_room()
+    assert not make_room(keyspace)
     assert keyspace.size(0) == 200
 
 
@@ -242,7 +244,7 @@ def test_the_keeper_removes_what_is_due_and_nothing_else() -> None:
     keyspace.keep(10**9)
     assert [keyspace.size(d) for d in range(4)] == [300] * 4
     assert keyspace.counters()["expired_keys"] == 1200
-    keyspace.audit()
+    audit(keyspace)
 
 
 def test_threads_straight_on_the_keyspace_leave_sound_books() -> None:
@@ -266,7 +268,7 @@ def test_threads_straight_on_the_keyspace_leave_sound_books() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert keyspace.audit() == keyspace.used_memory()
+    assert audit(keyspace) == keyspace.used_memory()
 
 
 @pytest.mark.parametrize("stripes", [0, 3, 128, -1])

@@ -14,6 +14,7 @@ from rlite.engine.commands.declare import REGISTRY, Command, Locks
 from rlite.engine.commands.watching import abandon, signal_changed
 from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database
+from rlite.engine.core.eviction import make_room
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.reply import NO_REPLY, QUEUED, WAIT, ErrorReply, Raw, Reply
 
@@ -81,7 +82,7 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if client.restricted("auth") and "no_auth" not in command.flags:
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.NO_AUTH)
-    if not server.keyspace.make_room() and out_of_memory(client, command):
+    if not make_room(server.keyspace) and out_of_memory(client, command):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.OUT_OF_MEMORY)
     if client.transaction is not None and "no_multi" in command.flags:

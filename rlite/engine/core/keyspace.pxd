@@ -92,7 +92,6 @@ cdef int lfu_now(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil     
 
 # --- the whole
 cdef int64_t used_memory(keyspace_t* ks) noexcept nogil
-cdef bint make_room(keyspace_t* ks) noexcept nogil        # evicts; False: over the limit and nothing to evict
 cdef int64_t expire_due(keyspace_t* ks, int64_t now_ms, int64_t until_ns) noexcept nogil   # keys removed
 
 cdef inline uint64_t hash_key(keyspace_t* ks, const char* key, size_t klen) noexcept nogil:

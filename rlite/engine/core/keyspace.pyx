@@ -9,9 +9,7 @@ from libc.string cimport memcpy
 
 import os
 
-from rlite.engine.core.heap cimport (
-    heap_bytes, heap_init, heap_push, heap_release, heap_remove, heap_t, heap_update,
-)
+from rlite.engine.core.heap cimport heap_bytes, heap_init, heap_push, heap_release, heap_remove, heap_update
 from rlite.engine.core.platform cimport (
     rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_monotonic_ns, rl_pause, rl_store, rl_store_int, rl_usable,
     rl_wall_ms,
@@ -312,181 +310,6 @@ cdef void move_tables(keyspace_t* ks) noexcept nogil:
             pthread_mutex_unlock(&ks.locks[i].mutex)
 
 
-# --- eviction ------------------------------------------------------------------------------------------------------
-
-cdef struct victim_t:
-    int database
-    int index
-    uint64_t rank              # the lowest goes first
-    bint found
-
-
-cdef inline bint only_volatile(int policy_) noexcept nogil:
-    return policy_ >= VOLATILE_LRU
-
-
-cdef void oldest_of(keyspace_t* ks, int d, int i, victim_t* best) noexcept nogil:
-    """Offers the least recently used entry of one stripe."""
-    cdef stripe_t* s
-    cdef entry_t* end
-    cdef int which
-    pthread_mutex_lock(&ks.locks[i].mutex)
-    s = stripe_at(ks, d, i)
-    for which in range(VOLATILE if only_volatile(ks.policy) else PERSISTENT, VOLATILE + 1):
-        end = &s.ends[which]
-        if end.newer != end and (not best.found or end.newer.stamp < best.rank):
-            best.database, best.index, best.rank, best.found = d, i, end.newer.stamp, True
-    pthread_mutex_unlock(&ks.locks[i].mutex)
-
-
-cdef entry_t* oldest_in(keyspace_t* ks, stripe_t* s) noexcept nogil:
-    cdef entry_t* a = s.ends[VOLATILE].newer if s.ends[VOLATILE].newer != &s.ends[VOLATILE] else NULL
-    cdef entry_t* b = s.ends[PERSISTENT].newer if s.ends[PERSISTENT].newer != &s.ends[PERSISTENT] else NULL
-    if only_volatile(ks.policy) or b == NULL:
-        return a
-    return b if a == NULL or b.stamp < a.stamp else a
-
-
-cdef entry_t* sampled_in(keyspace_t* ks, stripe_t* s, uint64_t* state) noexcept nogil:
-    if only_volatile(ks.policy):
-        return s.heap.slots[next_random(state) % s.heap.len].entry if s.heap.len else NULL
-    return table_random(&s.table, state)
-
-
-cdef bint random_stripe(keyspace_t* ks, uint64_t* state, victim_t* at) noexcept nogil:
-    """A stripe chosen with the weight of its candidates. False: none has any."""
-    cdef int64_t total = 0, n, pick
-    cdef int d, i, turn
-    cdef stripe_t* s
-    for turn in range(2):
-        if turn == 1:
-            if total == 0:
-                return False
-            pick = <int64_t>(next_random(state) % <uint64_t>total)
-        for d in range(ks.databases):
-            for i in range(ks.stripes):
-                s = stripe_at(ks, d, i)
-                n = rl_load(&s.volatiles) if only_volatile(ks.policy) else rl_load(&s.keys)
-                if turn == 0:
-                    total += n
-                elif pick < n:
-                    at.database, at.index = d, i
-                    return True
-                else:
-                    pick -= n
-    return False
-
-
-cdef bint evict_one(keyspace_t* ks, uint64_t* state) noexcept nogil:
-    """Removes one key as the policy says. False: there is none to remove."""
-    cdef:
-        victim_t best
-        victim_t at
-        stripe_t* s
-        entry_t* e
-        int d, i, n
-        int64_t now_ns = rl_monotonic_ns()
-        uint64_t rank
-        uint64_t key_hash = 0
-        bint lfu = ks.policy == ALLKEYS_LFU or ks.policy == VOLATILE_LFU
-        bint lru = ks.policy == ALLKEYS_LRU or ks.policy == VOLATILE_LRU
-    best.found = False
-    best.database = best.index = 0
-    best.rank = 0
-    if lru or ks.policy == VOLATILE_TTL:
-        for d in range(ks.databases):
-            for i in range(ks.stripes):
-                s = stripe_at(ks, d, i)
-                if lru:
-                    if rl_load(&s.volatiles if only_volatile(ks.policy) else &s.keys):
-                        oldest_of(ks, d, i, &best)
-                elif rl_load(&s.volatiles):
-                    rank = <uint64_t>rl_load(&s.next_deadline)
-                    if not best.found or rank < best.rank:
-                        best.database, best.index, best.rank, best.found = d, i, rank, True
-    elif lfu:
-        # The lowest counter of a sample, the longest unused among equals.
-        for n in range(4 * ks.samples):
-            if not random_stripe(ks, state, &at):
-                return False
-            pthread_mutex_lock(&ks.locks[at.index].mutex)
-            e = sampled_in(ks, stripe_at(ks, at.database, at.index), state)
-            if e != NULL:
-                rank = (<uint64_t>lfu_now(ks, e, now_ns) << 56) | (e.stamp >> 8)
-                if not best.found or rank < best.rank:
-                    best.database, best.index, best.rank, best.found = at.database, at.index, rank, True
-                    key_hash = hash_key(ks, entry_key(e), e.klen)
-            pthread_mutex_unlock(&ks.locks[at.index].mutex)
-    else:
-        best.found = random_stripe(ks, state, &best)
-    if not best.found:
-        return False
-
-    pthread_mutex_lock(&ks.locks[best.index].mutex)
-    s = stripe_at(ks, best.database, best.index)
-    if lru:
-        e = oldest_in(ks, s)
-    elif ks.policy == VOLATILE_TTL:
-        e = s.heap.slots[0].entry if s.heap.len else NULL
-    elif lfu:
-        e = find_by_rank(ks, s, key_hash, best.rank, now_ns)
-    else:
-        e = sampled_in(ks, s, state)
-    if e != NULL:
-        remove_entry(s, hash_key(ks, entry_key(e), e.klen), e)
-        rl_add(&ks.evicted, 1)
-    pthread_mutex_unlock(&ks.locks[best.index].mutex)
-    return True
-
-
-cdef struct rank_search_t:
-    keyspace_t* ks
-    uint64_t h
-    uint64_t rank
-    int64_t now_ns
-    entry_t* found
-
-
-cdef void match_rank(void* context, entry_t* e) noexcept nogil:
-    cdef rank_search_t* c = <rank_search_t*>context
-    if ((<uint64_t>lfu_now(c.ks, e, c.now_ns) << 56) | (e.stamp >> 8)) == c.rank and \
-            hash_key(c.ks, entry_key(e), e.klen) == c.h:
-        c.found = e
-
-
-cdef entry_t* find_by_rank(keyspace_t* ks, stripe_t* s, uint64_t h, uint64_t rank, int64_t now_ns) noexcept nogil:
-    """The sampled entry again, after its lock was let go: its bucket holds it, unless it has gone or been used."""
-    cdef rank_search_t c
-    c.ks, c.h, c.rank, c.now_ns, c.found = ks, h, rank, now_ns, NULL
-    table_bucket(&s.table, h, match_rank, &c)
-    return c.found
-
-
-cdef bint make_room(keyspace_t* ks) noexcept nogil:
-    """Evicts until used memory is within maxmemory, for a bounded time; the next command goes on where it stopped."""
-    cdef:
-        int64_t limit = rl_load(&ks.maxmemory)
-        int64_t until
-        uint64_t state
-        int n = 0
-    if limit == 0 or used_memory(ks) <= limit:
-        return True
-    if ks.policy == NOEVICTION:
-        return False
-    until = rl_monotonic_ns()
-    state = <uint64_t>until | 1
-    # tenacity 10 is half a millisecond, as in Redis; 100 is as long as it takes
-    until += <int64_t>50000 * ks.tenacity if ks.tenacity <= 10 else (
-        <int64_t>500000 << min(ks.tenacity - 10, 30) if ks.tenacity < 100 else <int64_t>NEVER // 2)
-    while used_memory(ks) > limit:
-        if not evict_one(ks, &state):
-            return False
-        n += 1
-        if n % 16 == 0 and rl_monotonic_ns() > until:
-            break
-    return True
-
-
 # --- a stripe's life -------------------------------------------------------------------------------------------------
 
 cdef void stripe_init(stripe_t* s, const uint64_t* seed, int64_t* total) noexcept nogil:
@@ -721,13 +544,6 @@ cdef class Keyspace:
         rl_add_int(&stripe_at(self.ks, database, i).observers, by)
         rl_add_int(&self.ks.observers, by)
 
-    def make_room(self):
-        """Evicts until within maxmemory. False: over it, and there is nothing to evict."""
-        cdef bint fine
-        with nogil:
-            fine = make_room(self.ks)
-        return fine
-
     def follow_wall_clock(self):
         """Takes over a step of the wall clock, so that absolute times on the wire are right again.
 
@@ -746,47 +562,6 @@ cdef class Keyspace:
         with nogil:
             wait = keep_once(self.ks, budget_ns)
         return wait
-
-    def audit(self):
-        """Counts everything anew and holds it against the books. For tests and for a moment of doubt.
-
-        Raises AssertionError naming what disagrees. Returns the bytes taken.
-        """
-        cdef int d, i
-        cdef stripe_t* s
-        cdef audit_t a
-        cdef uint64_t every = self.all_mask()
-        cdef int64_t bytes = 0, of_lock
-        fault = None
-        self.acquire(every)
-        for i in range(self.ks.stripes):
-            of_lock = 0
-            for d in range(self.ks.databases):
-                s = stripe_at(self.ks, d, i)
-                a.ks, a.s, a.index, a.bytes, a.count, a.volatiles, a.faults = self.ks, s, i, 0, 0, 0, 0
-                table_each(&s.table, audit_entry, &a)
-                if a.faults:
-                    fault = f"{a.faults} entries are misplaced"
-                if a.count != table_size(&s.table) or a.count != s.keys:
-                    fault = f"{a.count} entries, {table_size(&s.table)} in the table, {s.keys} published"
-                if a.volatiles != s.heap.len or a.volatiles != s.volatiles:
-                    fault = f"{a.volatiles} volatile entries, {s.heap.len} in the heap, {s.volatiles} published"
-                if a.bytes != s.entry_bytes:
-                    fault = f"entries take {a.bytes} bytes, {s.entry_bytes} are booked"
-                if not ordered(&s.heap):
-                    fault = "the heap is out of order"
-                if length(&s.ends[PERSISTENT]) != a.count - a.volatiles or length(&s.ends[VOLATILE]) != a.volatiles:
-                    fault = "the lists of access hold other entries than the table"
-                if s.next_deadline != (s.heap.slots[0].at if s.heap.len else <int64_t>NEVER):
-                    fault = "the next deadline published is not the heap's"
-                of_lock += a.bytes + s.table.bytes + heap_bytes(&s.heap)
-            if of_lock != self.ks.locks[i].bytes:
-                fault = f"stripe {i} takes {of_lock} bytes, {self.ks.locks[i].bytes} are published"
-            bytes += of_lock
-        self.release(every)
-        if fault is not None:
-            raise AssertionError(fault)
-        return bytes
 
     cdef Grave flush(self, int database, uint64_t held):
         """Empties one database, or all (-1). Returns the Grave that holds what was there."""
@@ -816,48 +591,6 @@ cdef class Keyspace:
 
     cdef uint64_t all_mask(self) noexcept:
         return (<uint64_t>1 << self.ks.stripes) - 1 if self.ks.stripes < 64 else ~<uint64_t>0
-
-
-cdef struct audit_t:
-    keyspace_t* ks
-    stripe_t* s
-    int index
-    int64_t bytes
-    int64_t count
-    int64_t volatiles
-    int64_t faults
-
-
-cdef void audit_entry(void* context, entry_t* e) noexcept nogil:
-    cdef audit_t* a = <audit_t*>context
-    cdef uint64_t h = hash_key(a.ks, entry_key(e), e.klen)
-    a.count += 1
-    a.bytes += rl_granted(e)
-    if e.heap_pos:
-        a.volatiles += 1
-        if e.heap_pos > a.s.heap.len or a.s.heap.slots[e.heap_pos - 1].entry != e:
-            a.faults += 1
-    if stripe_index(a.ks, h) != a.index or table_find(&a.s.table, h, entry_key(e), e.klen) != e:
-        a.faults += 1
-    if e.newer.older != e or e.older.newer != e:
-        a.faults += 1
-
-
-cdef int64_t length(entry_t* end) noexcept nogil:
-    cdef int64_t n = 0
-    cdef entry_t* e = end.older
-    while e != end:
-        n += 1
-        e = e.older
-    return n
-
-
-cdef bint ordered(heap_t* h) noexcept nogil:
-    cdef unsigned int i
-    for i in range(1, h.len):
-        if h.slots[(i - 1) // 4].at > h.slots[i].at:
-            return False
-    return True
 
 
 cdef int64_t keep_once(keyspace_t* ks, int64_t budget_ns) noexcept nogil:

@@ -19,9 +19,10 @@ from rlite.engine import errors
 from rlite.engine import reply as replies
 from rlite.engine.core.connection cimport KIND_CONN, KIND_LISTENER, KIND_WAKE, Client, conn_t
 from rlite.engine.core.counters cimport Counters
+from rlite.engine.core.eviction cimport evict_until_within
 from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys
 from rlite.engine.core.keyspace cimport (
-    Keyspace, lock_mask, make_room, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
+    Keyspace, lock_mask, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
 from rlite.engine.core.poller cimport (
@@ -446,7 +447,7 @@ cdef class Loop:
             int i
         if rl_load_int(&self.gate.reasons):
             return False
-        if cmd.write and rl_load(&self.ks.maxmemory) and not make_room(self.ks) and cmd.denyoom:
+        if cmd.write and rl_load(&self.ks.maxmemory) and not evict_until_within(self.ks) and cmd.denyoom:
             return False
         call.database = c.database
         call.resp = c.resp

@@ -1,0 +1,3 @@
+from rlite.engine.core.keyspace import Keyspace
+
+def audit(keyspace: Keyspace) -> int: ...

@@ -1,0 +1,3 @@
+from rlite.engine.core.keyspace import Keyspace
+
+def make_room(keyspace: Keyspace) -> bool: ...
