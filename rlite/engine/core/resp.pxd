@@ -25,7 +25,7 @@ cdef inline bint out_room(out_t* o, size_t more) noexcept nogil:
     return o.cap - o.size >= more or out_grow(o, more)
 
 cdef inline void out_raw(out_t* o, const char* p, size_t size) noexcept nogil:
-    if out_room(o, size):
+    if size and out_room(o, size):        # memcpy may not be given a null, not even for nothing
         memcpy(o.data + o.size, p, size)
         o.size += size
 
