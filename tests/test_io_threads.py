@@ -131,6 +131,19 @@ def test_a_reader_that_never_reads_stops_its_own_commands_and_nobody_elses(serve
         assert received == wanted
 
 
+def test_a_reader_that_catches_up_at_once_is_served_on(server: InProcess) -> None:
+    """Replies that choke a connection and then leave in one go: what comes after them must be sent too."""
+    size, count = 300_000, 40
+    with wire_to(server) as wire:
+        wire.command("SET", "big", b"x" * size)
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        for _ in range(5):
+            wire.send_raw(encode("GET", "big") * count)
+            for _ in range(count):
+                assert wire.read_reply() == Bulk(b"x" * size)
+            assert wire.command("PING") == Simple(b"PONG")
+
+
 def test_a_large_value_sent_in_pieces_arrives_whole(server: InProcess) -> None:
     value = bytes(range(256)) * 40_000
     request = encode("SET", "big", value)

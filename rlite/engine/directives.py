@@ -178,9 +178,6 @@ _ROWS = (
     D("stream-node-max-bytes", M, "4096", "Size of a stream's node."),
     D("stream-node-max-entries", I, "100", "Entries of a stream's node."),
     # --- refused ---
-    _refused("daemonize", B, "no",
-             "rlite stays in the foreground; leave the background to systemd or a container",
-             harmless="no"),
     _refused("cluster-enabled", B, "no", "rlite has no cluster mode", harmless="no"),
     _refused("loadmodule", W, "", "rlite loads no modules", listed=False),
     _refused("replicaof", W, "", "rlite does not replicate yet", alias="slaveof", harmless=""),
@@ -192,6 +189,8 @@ _ROWS = (
              harmless="0",
              mutable=True),
     # --- accepted: persistence ---
+    _inert("daemonize", B, "no", "Whether to go to the background; rlite stays in front.",
+           mutable=False),
     _inert("save", Kind.SAVE, "3600 1 300 100 60 10000", "When a snapshot is due."),
     _inert("appendonly", B, "no", "Whether changes are logged to disk."),
     _inert("appendfilename", T, "appendonly.aof", "Base name of the log's files.", mutable=False),

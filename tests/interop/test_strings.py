@@ -56,7 +56,7 @@ SET k v EXAT 1
 GET k
 EXISTS k
 SET k v PXAT 1
-DBSIZE
+TTL k
 
 == SET refuses what makes no sense
 SET

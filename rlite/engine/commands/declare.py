@@ -82,9 +82,13 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One declared command. `name` is upper case; a subcommand is `CONTAINER NAME`."""
+    """One declared command. `name` is upper case; a subcommand is `CONTAINER NAME`.
+
+    counted_as: its name in INFO commandstats: lower case, a subcommand as `container|name`.
+    """
 
     name: str
+    counted_as: str
     syntax: str
     arity: int
     flags: frozenset[str]
@@ -99,11 +103,6 @@ class Command:
     categories: frozenset[str]
     tips: tuple[str, ...] = ()
     subcommands: dict[str, "Command"] = field(default_factory=dict, compare=False)
-
-    @property
-    def counted_as(self) -> str:
-        """Its name in INFO commandstats: lower case, a subcommand as `container|name`."""
-        return self.name.lower().replace(" ", "|")
 
     @property
     def is_container(self) -> bool:
@@ -234,6 +233,7 @@ def container(name: str, *, since: str, summary: str, group: str = "server", ari
 
 
 def _add(syntax: str, facts: Facts, handler: Handler | None, core: CoreCommand | None) -> None:
+    name = _name_of(syntax)
     keys = facts.get("keys", NO_KEYS)
     if isinstance(keys, tuple):
         keys = Keys(*keys, access=tuple(facts.get("access", "").split()))
@@ -242,7 +242,8 @@ def _add(syntax: str, facts: Facts, handler: Handler | None, core: CoreCommand |
     pure = handler is None and core is None
     _declare(
         Command(
-            name=_name_of(syntax),
+            name=name,
+            counted_as=name.lower().replace(" ", "|"),
             syntax=syntax,
             arity=facts["arity"],
             flags=flags,

@@ -58,10 +58,10 @@ def unknown(args: Sequence[bytes]) -> CommandError:
 def execute(server: Context, client: Client, args: list[bytes]) -> Reply:
     """Runs one command for a client and returns its reply; what goes wrong comes back as an ErrorReply."""
     try:
-        if args[0].upper() in CROSS_PROTOCOL:
-            raise CrossProtocolError
         command = find(server, args)
         if command is None:
+            if args[0].upper() in CROSS_PROTOCOL:
+                raise CrossProtocolError
             raise unknown(args)
         if command.is_container or not command.accepts(len(args)):
             raise CommandError(errors.WRONG_ARITY % command.counted_as)

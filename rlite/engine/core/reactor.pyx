@@ -176,10 +176,12 @@ cdef class Loop:
             if self.woken:
                 with gil:
                     self.take_mail()
-            for i in range(self.n_writers):
+            i = 0
+            while i < self.n_writers:      # a connection whose reader catches up runs on, and queues again behind
                 self.writers[i].queued = False
                 if not self.writers[i].closing:
                     self.send(self.writers[i])
+                i += 1
             self.n_writers = 0
             if self.n_doomed:
                 with gil:
