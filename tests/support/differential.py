@@ -115,10 +115,15 @@ def _read(wire: Wire, step: Step) -> bytes:
 
 
 def run(server: Server, steps: Sequence[Step], *, protocol: int = 2, pipelined: bool = False) -> list[bytes]:
-    """The raw replies of one server to a program, on connections of its own, from an empty keyspace."""
+    """The raw replies of one server to a program, on connections of its own, from an empty keyspace.
+
+    Keys past their deadline stay until somebody looks at them: when a server removes them by itself is its
+    own affair, and DBSIZE would tell.
+    """
     wires: dict[str, Wire] = {}
     with server.wire() as reset:
         assert reset.command("FLUSHALL") == Simple(b"OK")
+        assert reset.command("DEBUG", "SET-ACTIVE-EXPIRE", "0") == Simple(b"OK")
         try:
             for step in steps:
                 if step.connection not in wires:
@@ -127,6 +132,8 @@ def run(server: Server, steps: Sequence[Step], *, protocol: int = 2, pipelined: 
                 return _run_pipelined(wires["a"], steps)
             return [_exchange(wires[step.connection], step) for step in steps]
         finally:
+            with server.wire() as again:  # the first may have been killed by the program
+                assert again.command("DEBUG", "SET-ACTIVE-EXPIRE", "1") == Simple(b"OK")
             server.close_wires()
 
 
