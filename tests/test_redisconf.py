@@ -204,6 +204,16 @@ def test_rewriting_keeps_what_it_can(tmp_path: Path) -> None:
     assert path.read_text() == before
 
 
+def test_what_was_set_back_to_its_default_stays_so(tmp_path: Path) -> None:
+    other = written(tmp_path, "timeout 3\n", "other.conf")
+    path = written(tmp_path, f"include {other}\ntimeout 5\n")
+    config = load(path, environ={})
+    config.set_many([(b"timeout", b"0")])
+    rewrite(config)
+    assert path.read_text() == f"include {other}\ntimeout 0\n"
+    assert load(path, environ={})["timeout"] == 0
+
+
 def test_rewriting_without_a_file() -> None:
     with pytest.raises(CommandError, match=errors.CONFIG_NO_FILE):
         rewrite(Config())

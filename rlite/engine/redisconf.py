@@ -232,7 +232,8 @@ def _rewritten(config: Config, old: list[str]) -> Iterator[str]:
             written.add(row.name)
             if _means(row, at[row.name]) == config[row.name]:
                 yield from at[row.name]
-            elif not config.is_default(row.name) or row.kind is Kind.SAVE:
+            else:
+                # At its default too: without the line an included file would speak instead.
                 yield from (_said(row, words) for words in values.lines(row, config[row.name]))
     for name, row in DIRECTIVES.items():
         if row.listed and name not in written and not config.is_default(name):
