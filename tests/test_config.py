@@ -98,6 +98,10 @@ def test_notes_name_what_has_no_effect() -> None:
     assert Config(appendonly=True, timeout=3).notes == ["appendonly yes"]
 
 
+def test_notes_keep_secrets() -> None:
+    assert Config(masterauth="s3cret").notes == ["masterauth"]
+
+
 def test_an_alias_is_the_same_directive() -> None:
     config = Config(hash_max_ziplist_entries=7)
     assert config["hash-max-listpack-entries"] == config["hash-max-ziplist-entries"] == 7

@@ -163,9 +163,11 @@ class Config(Mapping[str, object]):
 
     @property
     def notes(self) -> list[str]:
-        """Directives that are set to something and have no effect, as `name value`."""
+        """Directives that are set to something and have no effect, as `name value`; secrets by name only,
+        for this goes to the log.
+        """
         return [
-            f"{name} {self.text(name)}"
+            name if row.sensitive else f"{name} {self.text(name)}"
             for name, row in DIRECTIVES.items()
             if row.support is Support.INERT and not self.is_default(name)
         ]
