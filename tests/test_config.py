@@ -166,7 +166,7 @@ def test_a_change_takes_effect(ours: Wire) -> None:
     assert isinstance(ours.command("SET", "key", "value"), Err)
     ours.command("CONFIG", "SET", "maxmemory", "0", "proto-max-bulk-len", "1mb")
     assert not isinstance(ours.command("SET", "key", "value"), Err)
-    # Announced and not sent: closing on bytes that nobody read would reset the connection, and lose the reply.
+    # Announced and not sent: closing on unread bytes would reset the connection, and lose the reply.
     ours.send_raw(b"*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$1048577\r\n")
     assert isinstance(ours.read_reply(), Err)
 
