@@ -9,12 +9,24 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
+from rlite.engine.commands import blocking
 from rlite.engine.commands.dispatch import execute
 from rlite.engine.config import Config
 from rlite.engine.core.connection import Client
 from rlite.engine.core.resp import decode_reply
 from rlite.engine.errors import CommandError
-from rlite.engine.reply import ErrorReply, Push, Raw, Reply, RespSet, Simple, Special, Verbatim
+from rlite.engine.reply import (
+    BLOCK,
+    ErrorReply,
+    Push,
+    Raw,
+    Reply,
+    RespSet,
+    Several,
+    Simple,
+    Special,
+    Verbatim,
+)
 from rlite.engine.server import Server
 
 Arg = bytes | str | int | float
@@ -68,7 +80,10 @@ class Engine:
         would be sent; errors inside an array (as EXEC has) are returned as CommandError objects in their
         place.
         """
-        reply = execute(self._server.context, self._client(), [encoded(arg) for arg in args])
+        client = self._client()
+        reply = execute(self._server.context, client, [encoded(arg) for arg in args])
+        if reply is BLOCK:
+            reply = blocking.wait_here(self._server.context, client)
         value = native(reply)
         if isinstance(value, CommandError):
             raise value
@@ -206,6 +221,8 @@ def native(reply: Reply) -> Value:
         return reply.data
     if isinstance(reply, list):
         return [native(item) for item in reply]
+    if isinstance(reply, Several):
+        return [native(item) for item in reply.replies]
     if isinstance(reply, RespSet | Push):
         return [native(item) for item in reply.items]
     if isinstance(reply, dict):

@@ -44,6 +44,87 @@ INVALID_TTL = "ERR Invalid TTL value, must be >= 0"
 INVALID_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0"
 INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255"
 
+# --- lists, hashes, sets, sorted sets ---
+HASH_NOT_AN_INTEGER = "ERR hash value is not an integer"
+HASH_NOT_A_FLOAT = "ERR hash value is not a float"
+HASH_FIELDS = "ERR Mandatory argument FIELDS is missing or not at the right position"
+HASH_FIELD_COUNT = "ERR Parameter `numFields` should be greater than 0"
+HASH_FIELD_MISMATCH = "ERR The `numfields` parameter must match the number of arguments"
+HASH_EXPIRE_BOTH = "ERR Multiple condition flags specified"
+INDEX_OUT_OF_RANGE = "ERR index out of range"
+LPOS_RANK = (
+    "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to "
+    "start from the end of the list"
+)
+LPOS_RANK_RANGE = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+LPOS_COUNT = "ERR COUNT can't be negative"
+LPOS_MAXLEN = "ERR MAXLEN can't be negative"
+NUMKEYS_POSITIVE = "ERR numkeys should be greater than 0"
+NUMKEYS_TOO_MANY = "ERR Number of keys can't be greater than number of args"
+COUNT_POSITIVE = "ERR count should be greater than 0"
+LIMIT_IS_NEGATIVE = "ERR LIMIT can't be negative"
+TIMEOUT_OUT_OF_RANGE = "ERR timeout is out of range"
+TIMEOUT_NOT_A_FLOAT = "ERR timeout is not a float or out of range"
+ZADD_NX_XX = "ERR XX and NX options at the same time are not compatible"
+ZADD_GT_LT_NX = "ERR GT, LT, and/or NX options at the same time are not compatible"
+ZADD_INCR_PAIRS = "ERR INCR option supports a single increment-element pair"
+SCORE_NAN = "ERR resulting score is not a number (NaN)"
+MIN_MAX_FLOAT = "ERR min or max is not a float"
+MIN_MAX_LEX = "ERR min or max not valid string range item"
+ZRANGE_LIMIT = "ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX"
+ZRANGE_WITHSCORES = "ERR syntax error, WITHSCORES not supported in combination with BYLEX"
+AT_LEAST_ONE_KEY = "ERR at least 1 input key is needed for '%s' command"
+WEIGHT_NOT_A_FLOAT = "ERR weight value is not a float"
+
+# --- streams ---
+STREAM_ID = "ERR Invalid stream ID specified as stream command argument"
+STREAM_ID_SMALLER = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+STREAM_ID_ZERO = "ERR The ID specified in XADD must be greater than 0-0"
+STREAM_ID_LAST = "ERR The stream has exhausted the last possible ID, unable to add more items"
+LIMIT_WITHOUT_APPROX = "ERR syntax error, LIMIT cannot be used without the special ~ option"
+TRIM_TWICE = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
+MAXLEN_NEGATIVE = "ERR The MAXLEN argument must be >= 0."
+LIMIT_NEGATIVE = "ERR The LIMIT argument must be >= 0."
+XADD_ARITY = "ERR wrong number of arguments for 'xadd' command"
+XTRIM_WITHOUT_STRATEGY = "ERR syntax error, XTRIM must be called with MAXLEN or MINID"
+XREAD_UNBALANCED = "ERR Unbalanced '%s' list of streams: for each stream key an ID%s must be specified."
+XREAD_GROUP_ID = (
+    "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
+)
+XREADGROUP_DOLLAR = (
+    "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this "
+    "consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return "
+    "an empty result set."
+)
+XREADGROUP_WITHOUT_GROUP = "ERR Missing GROUP option for XREADGROUP"
+XREAD_WITH_GROUP = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead."
+XREAD_NOACK = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead."
+NO_GROUP = "NOGROUP No such consumer group '%s' for key name '%s'"
+NO_GROUP_OR_KEY = "NOGROUP No such key '%s' or consumer group '%s'"
+NO_GROUP_XREADGROUP = "NOGROUP No such key '%s' or consumer group '%s' in XREADGROUP with GROUP option"
+GROUP_GONE = "NOGROUP the consumer group this client was blocked on no longer exists"
+STREAM_GONE = "UNBLOCKED the stream key no longer exists"
+BUSY_GROUP = "BUSYGROUP Consumer Group name already exists"
+XGROUP_NO_KEY = (
+    "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the "
+    "MKSTREAM option to create an empty stream automatically."
+)
+ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
+XSETID_SMALLER = "ERR The ID specified in XSETID is smaller than the target stream top item"
+XSETID_ADDED_SMALLER = "ERR The entries_added specified in XSETID is smaller than the target stream length"
+XSETID_DELETED = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"
+XSETID_ADDED = "ERR entries_added must be positive"
+START_GREATER = "ERR start ID must be less than or equal to the end ID"
+INVALID_START = "ERR invalid start ID for the interval"
+INVALID_END = "ERR invalid end ID for the interval"
+XCLAIM_IDLE = "ERR Invalid min-idle-time argument for XCLAIM"
+XAUTOCLAIM_IDLE = "ERR Invalid min-idle-time argument for XAUTOCLAIM"
+XCLAIM_OPTION = "ERR Unrecognized XCLAIM option '%s'"
+XCLAIM_OPTION_IDLE = "ERR Invalid IDLE option argument for XCLAIM"
+XCLAIM_OPTION_TIME = "ERR Invalid TIME option argument for XCLAIM"
+XCLAIM_OPTION_RETRY = "ERR Invalid RETRYCOUNT option argument for XCLAIM"
+XAUTOCLAIM_COUNT = "ERR COUNT must be > 0"
+
 # --- bits ---
 BIT_OFFSET = "ERR bit offset is not an integer or out of range"
 BIT_VALUE = "ERR bit is not an integer or out of range"
@@ -104,6 +185,13 @@ PROTECTED = (
     "To reach it from elsewhere set requirepass, or bind it to a trusted network and set protected-mode no."
 )
 
+SUBSCRIBE_IN_PROCESS = "ERR a client in process cannot listen: subscribe over a connection"
+SUBSCRIBER_MODE = (
+    "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET "
+    "are allowed in this context"
+)
+UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
+
 # --- transactions ---
 NESTED_MULTI = "ERR MULTI calls can not be nested"
 EXEC_WITHOUT_MULTI = "ERR EXEC without MULTI"
@@ -156,6 +244,7 @@ CONFIG_PERCENTILES = "Invalid latency-tracking-info-percentiles parameters"
 CONFIG_PERCENTILE_RANGE = "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
 CONFIG_SCORES = "Invalid oom-score-adj-values, elements must be between -2000 and 2000."
 CONFIG_POWER_OF_TWO = "argument must be a power of two between %s and %s"
+CONFIG_EVENTS = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
 CONFIG_NO_DIR = "No such file or directory"
 
 # --- the protocol ---

@@ -47,6 +47,13 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class Several:
+    """Replies one after the other to one command, as SUBSCRIBE gives them."""
+
+    replies: Sequence["Reply"]
+
+
+@dataclass(frozen=True, slots=True)
 class Verbatim:
     """Text with a three-letter format, `txt` or `mkd` (RESP2: bulk string)."""
 
@@ -66,11 +73,13 @@ class Special(Enum):
 
     NULL_ARRAY = "a null where an array was expected: `*-1` in RESP2"
     NO_REPLY = "nothing is sent"
+    BLOCK = "the client hears nothing until somebody answers it (commands/blocking.py)"
     WAIT = "the client waits: its command is run again when its loop is told to resume it"
 
 
 NULL_ARRAY = Special.NULL_ARRAY
 NO_REPLY = Special.NO_REPLY
+BLOCK = Special.BLOCK
 WAIT = Special.WAIT
 
 OK = Simple("OK")
@@ -78,5 +87,5 @@ QUEUED = Simple("QUEUED")
 
 Reply = Union[  # noqa: UP007 - a name in quotes cannot stand in a `|`
     None, bytes, int, float, bool, list["Reply"], dict["Reply", "Reply"],
-    Simple, ErrorReply, Raw, RespSet, Push, Verbatim, BigNumber, Special,
+    Simple, ErrorReply, Raw, RespSet, Push, Several, Verbatim, BigNumber, Special,
 ]  # fmt: skip

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from rlite.engine import errors
-from rlite.engine.commands import declare_all, watching
+from rlite.engine.commands import blocking, declare_all, monitoring, subscriptions, watching
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.commands.dispatch import CrossProtocolError, execute
+from rlite.engine.commands.notifying import ALL, tell_departures
 from rlite.engine.config import Config, ConfigErrors, ConfigProblem
 from rlite.engine.core.connection import Client
 from rlite.engine.core.counters import Counters
@@ -91,6 +92,20 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     return table, ids
 
 
+LIMITS = {  # directives that say up to where values stay compact, and the words of Keyspace.limit
+    "hash-max-listpack-entries": "hash_entries",
+    "hash-max-listpack-value": "hash_value",
+    "set-max-intset-entries": "set_intset",
+    "set-max-listpack-entries": "set_entries",
+    "set-max-listpack-value": "set_value",
+    "zset-max-listpack-entries": "zset_entries",
+    "zset-max-listpack-value": "zset_value",
+    "list-max-listpack-size": "list_size",
+    "stream-node-max-bytes": "stream_bytes",
+    "stream-node-max-entries": "stream_entries",
+}
+
+
 class Server:
     """One server. `start()` returns when it accepts connections, `stop()` when everything has ended.
 
@@ -137,6 +152,9 @@ class Server:
             ("slowlog-log-slower-than", self._watch_slowness),
             ("slowlog-max-len", lambda value: self.context.slow_log.resize(min(value, sys.maxsize))),
             ("requirepass", self._let_in),
+            ("notify-keyspace-events", self._choose_events),
+            ("client-output-buffer-limit", self._limit_pushes),
+            *((name, self._limit_values) for name in LIMITS),
         )
         for name, apply in followers:
             self.config.subscribe(name, apply)
@@ -146,6 +164,23 @@ class Server:
         self.keyspace.configure(max_string=size)
         for client in list(self.context.clients.values()):
             client.max_bulk = size
+
+    def _limit_values(self, _value: Any) -> None:
+        self.keyspace.limit(**{word: self.config.int(name) for name, word in LIMITS.items()})
+
+    def _limit_pushes(self, limits: Any) -> None:
+        for loop in self.context.loops:
+            loop.configure(push_limit=min(limits["pubsub"][0], INT64_MAX))
+
+    def _choose_events(self, letters: Any) -> None:
+        """While any class of keyspace events is on, every command comes to Python."""
+        classes = letters.replace("A", ALL)
+        if not set(classes) & {"K", "E"} or not set(classes) - {"K", "E"}:
+            classes = ""
+        before, self.context.notify_classes = self.context.notify_classes, classes
+        if bool(classes) != bool(before):
+            (self.context.gate.close if classes else self.context.gate.open)()
+        self.keyspace.note_departures(bool(set(classes) & {"x", "e", "h", "g"}))
 
     def _limit_queries(self, size: Any) -> None:
         for loop in self.context.loops:
@@ -182,6 +217,7 @@ class Server:
             self.context.loops.append(loop)
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
+        self._limit_pushes(self.config["client-output-buffer-limit"])
         for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
@@ -192,6 +228,7 @@ class Server:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
         self._thread("keeper", self._keep)
         self._thread("clock", self._tick)
+        self._thread("timers", self.context.timers.run)
         self._thread("bury", self._bury)
         self.context.bury = self._jobs.put
 
@@ -212,6 +249,7 @@ class Server:
             listener.close()
         for loop in self.context.loops:
             loop.stop()
+        self.context.timers.stop()
         self._jobs.put(None)
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -285,7 +323,12 @@ class Server:
     def _keep(self) -> None:
         """The keeper of deadlines: without the GIL but for a moment each turn."""
         while not self.stopping.is_set():
-            self.stopping.wait(self.keyspace.keep(KEEPER_BUDGET_NS) / 1e9)
+            wait = self.keyspace.keep(KEEPER_BUDGET_NS) / 1e9
+            if self.context.notify_classes:
+                tell_departures(self.context)
+            if self.keyspace.discarded():
+                self._jobs.put(self.keyspace.bury_discarded)
+            self.stopping.wait(wait)
 
     def _tick(self) -> None:
         """The server's clock: what is due ten times a second."""
@@ -388,6 +431,9 @@ class Server:
     def closed(self, client: Client) -> None:
         self.context.clients.pop(client.id, None)
         watching.unwatch(self.context, client)
+        blocking.gone(self.context, client)
+        subscriptions.forget(self.context, client)
+        monitoring.forget(self.context, client)
 
     def slow(self, client: Client, args: list[bytes], ns: int) -> None:
         self.context.slow_log.add(client, args, ns // 1000)

@@ -20,6 +20,9 @@ CLASSES = {"normal": "normal", "slave": "slave", "replica": "slave", "pubsub": "
 Limits = dict[str, tuple[int, int, int]]
 
 
+EVENT_CLASSES = "g$lshzxetd"  # those that `A` stands for
+
+
 def parse_memory(text: str) -> int:
     """Bytes: `100`, `1k` (1000), `1kb` (1024), so with m and g; no sign, no fraction; nothing at all is 0, as
     Redis has it. Raises ValueError.
@@ -62,8 +65,10 @@ def parse(row: Directive, words: Sequence[str], current: object = None) -> objec
             if words[0].lower() not in row.choices:
                 raise ValueError(errors.CONFIG_CHOICE % ", ".join(row.choices))
             return words[0].lower()
-        case Kind.TEXT | Kind.EVENTS:
+        case Kind.TEXT:
             return words[0]
+        case Kind.EVENTS:
+            return _events(words[0])
         case Kind.WORDS:
             return [word for word in words if word]
         case Kind.RENAME:
@@ -78,6 +83,15 @@ def parse(row: Directive, words: Sequence[str], current: object = None) -> objec
             return _percentiles(words)
         case Kind.SCORES:
             return _scores(words)
+
+
+def _events(letters: str) -> str:
+    """Classes of keyspace events in the order in which Redis shows them; all of them are `A`."""
+    if set(letters) - set(EVENT_CLASSES + "AKEmn"):
+        raise ValueError(errors.CONFIG_EVENTS)
+    on = EVENT_CLASSES if "A" in letters else "".join(c for c in EVENT_CLASSES if c in letters)
+    shown = "A" if on == EVENT_CLASSES else on + ("n" if "n" in letters else "")
+    return shown + "".join(c for c in "KEm" if c in letters)
 
 
 def default(row: Directive) -> object:

@@ -7,8 +7,9 @@ from importlib import import_module
 # One module a group; the order is that in which COMMAND lists them.
 MODULES = (
     "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "lcs", "dump",
-    "expiry", "connection", "transactions", "clients", "configuration", "introspect", "info",
-    "administration", "memory", "debug",
+    "lists", "hashes", "hash_ttl", "sets", "sorted_sets", "zset_algebra", "expiry", "connection", "pubsub",
+    "monitoring", "transactions", "clients", "configuration", "introspect", "info", "administration",
+    "memory", "debug",
 )  # fmt: skip
 
 

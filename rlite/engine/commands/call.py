@@ -3,10 +3,13 @@ readers of arguments that handlers share. Runs with the GIL and, where the decla
 stripes locked.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlite.engine import errors
+from rlite.engine.commands.notifying import notify
+from rlite.engine.core.views import parse_score
 from rlite.engine.errors import CommandError
 
 if TYPE_CHECKING:
@@ -45,6 +48,12 @@ class Call:
     dirty: int = 0
     hits: int = 0
     misses: int = 0
+    may_not_block: bool = False  # in a transaction or a script
+
+    def notify(self, kind: str, event: str, key: bytes, database: Integer | None = None) -> None:
+        """Publishes a keyspace event of class `kind` (a letter of the directive), if anybody asks."""
+        if self.server.notify_classes:
+            notify(self.server, kind, event, key, self.db.index if database is None else database)
 
     def changed(self, times: int = 1) -> None:
         """Counts changes to the data set; what is not counted is neither logged nor seen by WATCH."""
@@ -76,6 +85,26 @@ class Call:
     def int32(self, index: Integer) -> Integer:
         """Argument `index` as a C int, as Redis takes the numbers of databases."""
         return self.int_in(index, -(2**31), 2**31 - 1, errors.OUT_OF_INT)
+
+    def count_of_keys(self, index: Integer) -> Integer:
+        """Argument `index` as `numkeys`: positive, and no more than there are arguments behind it."""
+        count = self.int(index, errors.NUMKEYS_POSITIVE)
+        if count < 1:
+            raise CommandError(errors.NUMKEYS_POSITIVE)
+        if count > len(self.args) - index - 1:
+            raise CommandError(errors.NUMKEYS_TOO_MANY)
+        return count
+
+    def seconds(self, index: Integer) -> float:
+        """Argument `index` as the timeout of a blocking command, in seconds."""
+        value = parse_score(self.args[index])
+        if value is None or not math.isfinite(value):
+            raise CommandError(errors.TIMEOUT_NOT_A_FLOAT)
+        if value < 0:
+            raise CommandError(errors.TIMEOUT_NEGATIVE)
+        if value * 1000 > INT64_MAX:
+            raise CommandError(errors.TIMEOUT_OUT_OF_RANGE)
+        return value
 
     def word(self, index: Integer) -> bytes:
         """Argument `index` in upper case, for comparing with an option's name."""

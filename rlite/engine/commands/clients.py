@@ -8,18 +8,21 @@ import time
 from collections.abc import Callable, Iterable
 
 from rlite.engine import errors
+from rlite.engine.commands import blocking
 from rlite.engine.commands.call import Call, parse_int
 from rlite.engine.commands.connection import valid_name
 from rlite.engine.commands.context import Context, Pause
 from rlite.engine.commands.declare import command, container
 from rlite.engine.commands.helping import declare_help, subcommand_syntax
+from rlite.engine.commands.subscriptions import Subscriptions
 from rlite.engine.core.connection import Client
 from rlite.engine.errors import CommandError, printable
-from rlite.engine.reply import NO_REPLY, OK, Reply, RespSet, Verbatim
+from rlite.engine.reply import NO_REPLY, OK, ErrorReply, Reply, RespSet, Verbatim
 
 ANYONE = "noscript loading stale"
 ADMIN = "admin noscript loading stale"
-# What CLIENT LIST TYPE and CLIENT KILL TYPE know; all our clients are normal ones so far.
+NO_SUBSCRIPTIONS = Subscriptions()
+# What CLIENT LIST TYPE and CLIENT KILL TYPE know.
 TYPES = {
     b"NORMAL": "normal",
     b"MASTER": "master",
@@ -31,14 +34,17 @@ TYPES = {
 container("CLIENT", since="2.4.0", summary="Everything about connections.", group="connection")
 
 
-def kind(_client: Client) -> str:
+def kind(client: Client) -> str:
     """Its type as CLIENT LIST TYPE understands it."""
-    return "normal"
+    return "pubsub" if client.subscriptions is not None and client.subscriptions.any else "normal"
 
 
-def flags_of(client: Client) -> str:
+def flags_of(server: Context, client: Client) -> str:
     """Its letters in CLIENT LIST; N where there are none."""
     letters = (
+        ("O", client in server.monitors),
+        ("P", kind(client) == "pubsub"),
+        ("b", client.id in server.blocked),
         ("x", client.transaction is not None),
         ("U", client.is_unix),
         ("d", client.watch_broken),
@@ -53,12 +59,14 @@ def described(server: Context, client: Client) -> str:
     """The line of a client in CLIENT LIST."""
     facts = client.facts()
     queue = client.transaction
+    mine = client.subscriptions or NO_SUBSCRIPTIONS
     last = client.last_command
     fields = {
         "id": client.id, "addr": client.address, "laddr": client.local_address, "fd": client.fd,
         "name": client.name,
-        "age": facts["age"], "idle": facts["idle"], "flags": flags_of(client), "db": client.database,
-        "sub": 0, "psub": 0, "ssub": 0, "multi": -1 if queue is None else len(queue),
+        "age": facts["age"], "idle": facts["idle"], "flags": flags_of(server, client), "db": client.database,
+        "sub": len(mine.channels), "psub": len(mine.patterns), "ssub": len(mine.shards),
+        "multi": -1 if queue is None else len(queue),
         "watch": len(client.watched or ()), "qbuf": facts["qbuf"], "qbuf-free": facts["qbuf_free"],
         "argv-mem": facts["argv_mem"],
         "multi-mem": sum(len(arg) for _, args in queue for arg in args) if queue else 0,
@@ -341,8 +349,12 @@ def client_unblock(call: Call) -> Reply:
         raise subcommand_syntax(call)
     if len(call.args) == 4 and call.word(3) not in (b"TIMEOUT", b"ERROR"):
         raise CommandError(errors.UNBLOCK_REASON)
-    call.int(2)
-    return 0  # no command blocks yet, so whichever client it is, it waits in none
+    other = call.server.clients.get(call.int(2))
+    if other is None:
+        return 0
+    if len(call.args) == 4 and call.word(3) == b"ERROR":
+        return int(blocking.unblock(call.server, other, ErrorReply(errors.UNBLOCKED), by_timeout=False))
+    return int(blocking.unblock(call.server, other))
 
 
 declare_help("CLIENT", since="5.0.0", group="connection")

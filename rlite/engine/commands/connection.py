@@ -3,18 +3,24 @@
 import hmac
 
 from rlite.engine import errors
-from rlite.engine.commands import watching
+from rlite.engine.commands import monitoring, subscriptions, watching
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import command, core_command
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.reply import OK, Reply, Simple
 from rlite.engine.version import REDIS_VERSION
 
-core_command(
-    "PING [message]", arity=-1, flags="fast", group="connection", since="1.0.0", complexity="O(1)",
+
+@command(
+    "PING [message]", core=True, arity=-1, flags="fast", group="connection", since="1.0.0", complexity="O(1)",
     tips=["request_policy:all_shards", "response_policy:all_succeeded"],
     summary="Answers, so that one knows somebody is there.",
 )  # fmt: skip
+def ping(call: Call) -> Reply:
+    """For a RESP2 client that listens: replies must look like messages."""
+    return [b"pong", call.args[1] if len(call.args) == 2 else b""]
+
+
 core_command(
     "ECHO message", arity=2, flags="fast loading stale", group="connection", since="1.0.0", complexity="O(1)",
     summary="Returns its argument.",
@@ -120,6 +126,8 @@ def reset(call: Call) -> Reply:
     client.name = ""
     client.no_touch = False
     client.no_evict = False
+    subscriptions.forget(call.server, client)
+    monitoring.forget(call.server, client)
     client.user = "default"
     if call.server.config["requirepass"]:
         client.restrict("auth")

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from rlite.engine.commands.subscriptions import Board
+from rlite.engine.commands.timers import Timers
+
 if TYPE_CHECKING:
+    from collections import deque
+
+    from rlite.engine.commands.blocking import Waiter
     from rlite.engine.config import Config
     from rlite.engine.core.connection import Client
     from rlite.engine.core.counters import Counters
@@ -46,6 +52,18 @@ class Context:
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)
+    waiting: dict[tuple[int, bytes], "deque[Waiter]"] = field(
+        default_factory=dict
+    )  # (database, key) -> who blocks on it, first come first
+    ready: dict[tuple[int, bytes], None] = field(
+        default_factory=dict
+    )  # of those, what has changed and is to be looked at, in order
+    blocked: dict[int, "Waiter"] = field(default_factory=dict)  # by client id
+    serving: threading.Lock = field(default_factory=threading.Lock)  # held to end somebody's wait
+    board: Board = field(default_factory=Board)
+    monitors: dict["Client", None] = field(default_factory=dict)
+    timers: Timers = field(default_factory=Timers)
+    notify_classes: str = ""  # the letters of notify-keyspace-events that are on, A spelt out; empty: off
     errors: dict[str, int] = field(default_factory=dict)  # error replies by their first word
     run_id: str = field(default_factory=lambda: os.urandom(20).hex())
     started: float = field(default_factory=time.time)

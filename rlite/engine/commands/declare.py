@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NotRequired, TypedDict, Unpack
 
+from rlite.engine.core import generic, hashes, lists, sets, strings, zsets
 from rlite.engine.core.execute import CoreCommand
-from rlite.engine.core.generic import COMMANDS as GENERIC
-from rlite.engine.core.strings import COMMANDS as STRINGS
 
 if TYPE_CHECKING:
     from rlite.engine.commands.call import Call
@@ -57,14 +56,23 @@ class Locks(Enum):
     EVERYTHING = "every stripe"
 
 
+def counted_positions(args: Sequence[bytes], index: int) -> list[int]:
+    """Positions of the keys behind their number, which is argument `index`; none where it makes no sense."""
+    raw = args[index] if index < len(args) else b""
+    if not raw.isdigit() or len(raw) > 9 or not 0 < int(raw) <= len(args) - index - 1:
+        return []
+    return list(range(index + 1, index + 1 + int(raw)))
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Where a command's keys stand: positions from 1, `last` counted from the end where it is negative.
 
-    find: for keys that move with other arguments; args (the name first) -> positions. Raises CommandError.
-    access: what is done with them,
-    in the words of COMMAND GETKEYSANDFLAGS; depends: the same for given arguments,
-    where they decide (`variable_flags`).
+    counted: position of the number of keys, which follow it. keyword: a word that keys stand behind, searched
+    from position `after` (negative: from the end, backwards); `last` and `step` then count from behind it;
+    limit: 2 where only the first half of what follows are keys. find: for keys that nothing else describes:
+    args (the name first) -> positions. access: what is done with them, in the words of COMMAND
+    GETKEYSANDFLAGS; depends: the same for given arguments, where they decide (`variable_flags`).
     """
 
     first: int = 0
@@ -73,7 +81,40 @@ class Keys:
     find: Callable[[Sequence[bytes]], list[int]] | None = None
     access: tuple[str, ...] = ()
     depends: Callable[[Sequence[bytes]], tuple[str, ...]] | None = None
+    counted: int = 0
+    keyword: str = ""
+    after: int = 1
+    limit: int = 0
     more: tuple["Keys", ...] = ()  # further key specifications, where their access differs
+
+    def __bool__(self) -> bool:
+        return bool(self.first or self.counted or self.keyword or self.find)
+
+    def positions(self, args: Sequence[bytes]) -> list[int]:
+        """Where these keys stand in a call; none where the arguments make no sense."""
+        if "not_key" in self.access:
+            return []
+        if self.find is not None:
+            return self.find(args)
+        if self.counted:
+            return counted_positions(args, self.counted)
+        if self.keyword:
+            return self._behind_keyword(args)
+        if not self.first:
+            return []
+        last = self.last if self.last >= 0 else len(args) + self.last
+        return list(range(self.first, min(last, len(args) - 1) + 1, self.step))
+
+    def _behind_keyword(self, args: Sequence[bytes]) -> list[int]:
+        word = self.keyword.encode()
+        steps = range(self.after, len(args) - 1) if self.after > 0 else range(len(args) + self.after, 0, -1)
+        for i in steps:
+            if args[i].upper() == word:
+                last = i + 1 + self.last if self.last >= 0 else len(args) + self.last
+                if self.limit:
+                    last = i + (last - i) // self.limit
+                return list(range(i + 1, min(last, len(args) - 1) + 1, self.step))
+        return []
 
     def access_in(self, args: Sequence[bytes]) -> tuple[str, ...]:
         """What a call with these arguments does with the keys."""
@@ -105,6 +146,11 @@ class Command:
     subcommands: dict[str, "Command"] = field(default_factory=dict, compare=False)
 
     @property
+    def has_keys(self) -> bool:
+        """Whether it may name keys; the channel of a shard stands like a key but is none."""
+        return any("not_key" not in keys.access for keys in (self.keys, *self.keys.more) if keys)
+
+    @property
     def is_container(self) -> bool:
         return self.handler is None and self.core is None
 
@@ -116,17 +162,15 @@ class Command:
         """Where the keys stand in these arguments. Raises CommandError where a count in them makes no
         sense.
         """
-        if self.keys.find is not None:
-            return self.keys.find(args)
-        found: list[int] = []
-        for keys in (self.keys, *self.keys.more):
-            if keys.first:
-                last = keys.last if keys.last >= 0 else len(args) + keys.last
-                found += range(keys.first, min(last, len(args) - 1) + 1, keys.step)
-        return found
+        return [i for keys in (self.keys, *self.keys.more) for i in keys.positions(args)]
 
 
 NO_KEYS = Keys()
+CORE: dict[str, CoreCommand] = {
+    name: command
+    for module in (strings, generic, lists, hashes, sets, zsets)
+    for name, command in module.COMMANDS.items()
+}  # what the core implements, by name
 REGISTRY: dict[str, Command] = {}
 
 
@@ -158,7 +202,9 @@ def _categories(flags: frozenset[str], group: str, extra: str) -> frozenset[str]
     if "fast" not in flags:
         found.add("slow")
     by_group = {"string": "string", "bitmap": "bitmap", "generic": "keyspace", "connection": "connection",
-                "transactions": "transaction"}  # fmt: skip
+                "transactions": "transaction", "list": "list", "hash": "hash", "set": "set",
+                "sorted-set": "sortedset", "stream": "stream", "hyperloglog": "hyperloglog", "geo": "geo",
+                "scripting": "scripting"}  # fmt: skip
     if group in by_group:
         found.add(by_group[group])
     return frozenset(found)
@@ -181,7 +227,8 @@ def _declare(command: Command) -> None:
 class Facts(TypedDict):
     """What a declaration says beside its syntax. arity: arguments with the name, negative for at least so
     many (a subcommand counts both of its words); keys: first, last, step; access: what is done with them,
-    e.g. "RW update"; acl: categories beyond those that follow from flags and group.
+    e.g. "RW update"; acl: categories beyond those that follow from flags and group; core: the core
+    implements the common forms of it, and the handler gets what that declines.
     """
 
     arity: int
@@ -195,6 +242,7 @@ class Facts(TypedDict):
     locks: NotRequired[Locks]
     acl: NotRequired[str]
     tips: NotRequired[Sequence[str]]
+    core: NotRequired[bool]
 
 
 def command(syntax: str, **facts: Unpack[Facts]) -> Callable[[Handler], Handler]:
@@ -204,7 +252,7 @@ def command(syntax: str, **facts: Unpack[Facts]) -> Callable[[Handler], Handler]
     """
 
     def declare(handler: Handler) -> Handler:
-        _add(syntax, facts, handler, None)
+        _add(syntax, facts, handler, CORE[_name_of(syntax).lower()] if facts.get("core") else None)
         return handler
 
     return declare
@@ -212,7 +260,7 @@ def command(syntax: str, **facts: Unpack[Facts]) -> Callable[[Handler], Handler]
 
 def core_command(syntax: str, **facts: Unpack[Facts]) -> None:
     """Declares a command that the core implements under the same name."""
-    _add(syntax, facts, None, {**STRINGS, **GENERIC}[_name_of(syntax).lower()])
+    _add(syntax, facts, None, CORE[_name_of(syntax).lower()])
 
 
 def container(name: str, *, since: str, summary: str, group: str = "server", arity: int = -2) -> None:
@@ -238,7 +286,7 @@ def _add(syntax: str, facts: Facts, handler: Handler | None, core: CoreCommand |
     if isinstance(keys, tuple):
         keys = Keys(*keys, access=tuple(facts.get("access", "").split()))
     flags = frozenset(facts["flags"].split())
-    has_keys = keys.first != 0 or keys.find is not None
+    has_keys = bool(keys)
     pure = handler is None and core is None
     _declare(
         Command(

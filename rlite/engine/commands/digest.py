@@ -10,7 +10,8 @@ import struct
 from rlite.engine.core.database import Database
 
 SIZE = 20
-STRING = 0  # Redis's number of the type
+NUMBERS = {"string": 0, "list": 1, "set": 2, "zset": 3, "hash": 4, "stream": 6}  # Redis's, of the types
+LAST_ID = (2**64 - 1, 2**64 - 1)
 
 
 def _xored(digest: bytes, data: bytes) -> bytes:
@@ -25,10 +26,30 @@ def _mixed(digest: bytes, data: bytes) -> bytes:
 
 def of_value(db: Database, key: bytes, digest: bytes = bytes(SIZE)) -> bytes:
     """The digest of a key's value; the one given, where the key does not exist."""
-    value = db.get(key)
-    if value is None:
+    kind = db.type(key)
+    if kind is None:
         return digest
-    digest = _mixed(_mixed(digest, struct.pack(">I", STRING)), value)
+    digest = _mixed(digest, struct.pack(">I", NUMBERS[kind]))
+    if kind == "string":
+        digest = _mixed(digest, db.get(key) or b"")
+    elif kind == "list":
+        view = db.list(key, create=True)
+        for item in view.range(0, len(view)):
+            digest = _mixed(digest, item)
+    elif kind == "set":
+        for member in db.set_(key, create=True).members():
+            digest = _xored(digest, member)
+    elif kind == "zset":
+        for member, score in db.sorted_set(key, create=True).items():
+            digest = _xored(digest, _mixed(_mixed(bytes(SIZE), member), f"{score:.17g}".encode()))
+    elif kind == "hash":
+        for field, value in db.hash_(key, create=True).items():
+            digest = _xored(digest, _mixed(_mixed(bytes(SIZE), field), value))
+    else:
+        for (ms, seq), strings in db.stream(key, create=True).range((0, 0), LAST_ID):
+            digest = _mixed(digest, b"%d.%d" % (ms, seq))
+            for text in strings:
+                digest = _mixed(digest, text)
     return digest if db.deadline(key) is None else _xored(digest, b"!!expire!!")
 
 

@@ -8,15 +8,17 @@ import time
 from collections.abc import Sequence
 
 from rlite.engine import errors
+from rlite.engine.commands import blocking, monitoring
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY, Command, Locks
+from rlite.engine.commands.notifying import notify, tell_departures
 from rlite.engine.commands.watching import abandon, signal_changed
 from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database
 from rlite.engine.core.eviction import make_room
 from rlite.engine.errors import CommandError, printable
-from rlite.engine.reply import NO_REPLY, QUEUED, WAIT, ErrorReply, Raw, Reply
+from rlite.engine.reply import BLOCK, NO_REPLY, QUEUED, WAIT, ErrorReply, Raw, Reply
 
 # What a browser sends to a port it was tricked into talking to; answered with a closed connection.
 CROSS_PROTOCOL = frozenset({b"POST", b"HOST:"})
@@ -24,6 +26,22 @@ CROSS_PROTOCOL = frozenset({b"POST", b"HOST:"})
 UNQUEUED = frozenset({"EXEC", "DISCARD", "MULTI", "WATCH", "QUIT", "RESET"})
 # Commands that run though the client has not authenticated are flagged no_auth; these end a pause or a fault.
 UNPAUSED = frozenset({"CLIENT UNPAUSE", "CLIENT PAUSE"})
+
+
+# What a RESP2 client may send while it listens.
+SUBSCRIBER_COMMANDS = frozenset(
+    {
+        "SUBSCRIBE",
+        "UNSUBSCRIBE",
+        "PSUBSCRIBE",
+        "PUNSUBSCRIBE",
+        "SSUBSCRIBE",
+        "SUNSUBSCRIBE",
+        "PING",
+        "QUIT",
+        "RESET",
+    }
+)
 
 
 class CrossProtocolError(Exception):
@@ -87,12 +105,19 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
         raise CommandError(errors.OUT_OF_MEMORY)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
+    if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
+        raise CommandError(errors.SUBSCRIBER_MODE % command.counted_as)
     if client.transaction is not None and command.name not in UNQUEUED:
         client.transaction.append((command, args))
         return QUEUED
     if server.pause is not None and paused(server, client, command):
         return WAIT
     return run(server, client, command, args, None)
+
+
+def listens(client: Client) -> bool:
+    """Whether it is a RESP2 client with subscriptions, which may send little and hears messages only."""
+    return client.subscriptions is not None and client.resp == 2 and client.subscriptions.any
 
 
 def out_of_memory(client: Client, command: Command) -> bool:
@@ -119,6 +144,8 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     """The call itself, timed and counted. `held`: the locks of a transaction around it, or None."""
     which = server.ids[command.counted_as]
     client.last_command = which
+    if server.monitors:
+        monitoring.feed(server, client, command, args, client.database)
     started = time.perf_counter_ns()
     reply: Reply
     dirty = hits = misses = 0
@@ -133,29 +160,39 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
             elif positions and command.locks is Locks.KEYS:
                 db.lock([args[i] for i in positions])
         try:
-            if command.core is not None:
-                raw, failed, dirty, hits, misses = db.run_core(command.core, args, positions, client.resp)
+            done = None
+            if command.core is not None and not (command.name == "PING" and listens(client)):
+                noting = server.notify_classes != ""
+                done = db.run_core(command.core, args, positions, client.resp, noting)
+            if done is not None:
+                raw, failed, dirty, hits, misses, events = done
                 reply = Raw(raw)
                 if failed:
                     count_error(server, raw[1:].partition(b" ")[0].decode("latin-1"))
+                for kind, event, key in events:
+                    notify(server, kind, event, key, client.database)
             else:
                 assert command.handler is not None
-                call = Call(command, args, db, client, server)
+                call = Call(command, args, db, client, server, may_not_block=held is not None)
                 try:
                     reply = command.handler(call)
                 finally:
                     dirty, hits, misses = call.dirty, call.hits, call.misses
-            if dirty and server.watchers and "write" in command.flags:
+            if dirty and (server.watchers or server.waiting) and "write" in command.flags:
                 signal_changed(server, client.database, [args[i] for i in positions])
         finally:
             if held is None:
                 db.unlock()
+                if server.ready:
+                    blocking.serve_ready(server)
     except CommandError as fault:
         failed = True
         reply = refuse(server, fault.text)
     except MemoryError:
         failed = True
         reply = refuse(server, errors.OUT_OF_MEMORY)
+    if server.notify_classes:
+        tell_departures(server)
     took = time.perf_counter_ns() - started
     server.counters.record(which, took, failed)
     server.counters.effects(dirty, hits, misses)
@@ -175,7 +212,7 @@ def count_error(server: Context, word: str) -> None:
 
 def heard(client: Client, reply: Reply) -> Reply:
     """What CLIENT REPLY lets through."""
-    if client.reply_mode == "on" or reply is WAIT:
+    if client.reply_mode == "on" or reply is WAIT or reply is BLOCK:
         return reply
     if client.reply_mode == "skip-next":  # the reply of CLIENT REPLY SKIP itself; the next one is skipped
         client.reply_mode = "skip"

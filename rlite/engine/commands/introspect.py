@@ -17,7 +17,7 @@ from rlite.engine.reply import Reply, RespSet, Simple
 # The orders in which Redis lists them.
 FLAG_ORDER = [
     "write", "readonly", "denyoom", "admin", "pubsub", "noscript", "blocking", "loading", "stale",
-    "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "may_replicate", "no_mandatory_keys",
+    "skip_monitor", "skip_slowlog", "asking", "fast", "no_auth", "no_mandatory_keys",
     "no_async_loading", "no_multi", "movablekeys", "allow_busy",
 ]  # fmt: skip
 CATEGORY_ORDER = [
@@ -51,12 +51,28 @@ def named(word: bytes) -> Command | None:
 
 def legacy_range(keys: Keys) -> tuple[int, int, int]:
     """First key, last key and step in COMMAND's older form: one range over all key specifications."""
-    lasts = [each.last for each in (keys, *keys.more)]
-    return keys.first, min(lasts) if min(lasts) < 0 else max(lasts), keys.step
+    fixed = [each for each in (keys, *keys.more) if each.first and not each.counted and not each.keyword]
+    if not fixed:
+        return 0, 0, 0
+    lasts = [each.last for each in fixed]
+    return fixed[0].first, min(lasts) if min(lasts) < 0 else max(lasts), fixed[0].step
 
 
 def key_spec(keys: Keys) -> Reply:
     spec: dict[Reply, Reply] = {b"flags": statuses(in_order(ACCESS_ORDER, keys.access))}
+    if keys.counted:
+        spec[b"begin_search"] = {b"type": b"index", b"spec": {b"index": keys.counted}}
+        numbers: dict[Reply, Reply] = {b"keynumidx": 0, b"firstkey": 1, b"keystep": 1}
+        spec[b"find_keys"] = {b"type": b"keynum", b"spec": numbers}
+        return spec
+    if keys.keyword:
+        where: dict[Reply, Reply] = {b"keyword": keys.keyword.encode(), b"startfrom": keys.after}
+        spec[b"begin_search"] = {b"type": b"keyword", b"spec": where}
+        spec[b"find_keys"] = {
+            b"type": b"range",
+            b"spec": {b"lastkey": keys.last, b"keystep": keys.step, b"limit": keys.limit},
+        }
+        return spec
     if not keys.first:
         spec |= {b"begin_search": UNKNOWN_SPEC, b"find_keys": UNKNOWN_SPEC}
         return spec
@@ -71,7 +87,7 @@ def key_spec(keys: Keys) -> Reply:
 def described(each: Command) -> Reply:
     """A command in the form of COMMAND INFO."""
     first, last, step = legacy_range(each.keys)
-    has_keys = each.keys.first or each.keys.find is not None
+    has_keys = bool(each.keys)
     return [
         each.counted_as.encode(),
         each.arity,
@@ -113,7 +129,7 @@ def documented(each: Command) -> Reply:
         b"complexity": each.complexity.encode(),
     }  # fmt: skip
     # A container's syntax is its name; its arguments are those of its subcommands.
-    specs = list(range(1 + len(each.keys.more))) if each.keys.first or each.keys.find else []
+    specs = list(range(1 + len(each.keys.more))) if each.keys else []
     found: list[Reply] = [documented_argument(one, specs) for one in arguments(each.syntax, each.name)]
     if found:
         told[b"arguments"] = found
@@ -199,7 +215,7 @@ def called(call: Call) -> tuple[Command, list[bytes]]:
         found = None
     if found is None:
         raise CommandError(errors.UNKNOWN_COMMAND_NAME)
-    if not found.keys.first and found.keys.find is None:
+    if not found.has_keys:
         raise CommandError(errors.NO_KEY_ARGUMENTS)
     if not found.accepts(len(args)):
         raise CommandError(errors.BAD_ARGUMENT_COUNT)
@@ -208,17 +224,9 @@ def called(call: Call) -> tuple[Command, list[bytes]]:
 
 def keys_of(found: Command, args: Sequence[bytes]) -> list[tuple[bytes, tuple[str, ...]]]:
     """Each key, with what the command does to it. Raises CommandError where there is none."""
-    if found.keys.find is not None:
-        try:
-            positions = found.key_positions(args)
-        except CommandError:
-            positions = []
-        access = [(at, found.keys.access_in(args)) for at in positions]
-    else:
-        access = []
-        for keys in (found.keys, *found.keys.more):
-            last = keys.last if keys.last >= 0 else len(args) + keys.last
-            access += [(at, keys.access_in(args)) for at in range(keys.first, last + 1, keys.step)]
+    access = [
+        (at, keys.access_in(args)) for keys in (found.keys, *found.keys.more) for at in keys.positions(args)
+    ]
     if not access and "no_mandatory_keys" not in found.flags:
         raise CommandError(errors.INVALID_KEY_ARGUMENTS)
     return [(args[at], flags) for at, flags in access]

@@ -17,9 +17,10 @@ def rename_key(call: Call, *, replace: bool) -> bool:
         return replace
     if not replace and call.db.exists(target):
         return False
-    call.db.copy(source, call.db, target)
-    call.db.delete(source)
+    call.db.rename(source, call.db, target)
     call.changed()
+    call.notify("g", "rename_from", source)
+    call.notify("g", "rename_to", target)
     return True
 
 
@@ -70,6 +71,7 @@ def copy(call: Call) -> Reply:
         return 0
     call.db.copy(source, target, name)
     call.changed()
+    call.notify("g", "copy_to", name, index)
     signal_changed(call.server, index, [name])
     return 1
 
@@ -87,9 +89,10 @@ def move(call: Call) -> Reply:
     target = call.db.sibling(index)
     if not call.db.exists(key) or target.exists(key):
         return 0
-    call.db.copy(key, target, key)
-    call.db.delete(key)
+    call.db.rename(key, target, key)
     call.changed()
+    call.notify("g", "move_from", key)
+    call.notify("g", "move_to", key, index)
     signal_changed(call.server, index, [key])
     return 1
 

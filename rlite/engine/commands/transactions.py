@@ -5,7 +5,7 @@ and runs the queue under those locks: nobody sees half of it.
 """
 
 from rlite.engine import errors
-from rlite.engine.commands import watching
+from rlite.engine.commands import blocking, watching
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Command, Locks, command
 from rlite.engine.core.connection import Client
@@ -66,6 +66,8 @@ def exec_(call: Call) -> Reply:
         return [run(call.server, client, queued, args, held) for queued, args in queue]
     finally:
         held.unlock()
+        if call.server.ready:
+            blocking.serve_ready(call.server)
 
 
 def lock(held: Database, client: Client, queue: Queue) -> None:

@@ -49,8 +49,10 @@ def abandon(server: "Context", client: "Client") -> None:
 
 
 def signal_changed(server: "Context", database: int, keys: Iterable[bytes]) -> None:
-    """Breaks the watches on these keys."""
+    """Breaks the watches on these keys, and wakes who waits for them."""
     for key in keys:
+        if (database, key) in server.waiting:
+            server.ready[database, key] = None
         for client in server.watchers.get((database, key), ()):
             client.watch_broken = True
 
@@ -60,6 +62,9 @@ def signal_all(server: "Context", databases: Iterable[int], db: Database) -> Non
     any.
     """
     wanted = set(databases)
+    for place in server.waiting:
+        if place[0] in wanted:
+            server.ready[place] = None
     for (database, key), clients in server.watchers.items():
         if database in wanted and db.sibling(database).exists(key):
             for client in clients:

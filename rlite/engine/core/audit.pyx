@@ -7,7 +7,8 @@ from rlite.engine.core.keyspace cimport (
     NEVER, PERSISTENT, VOLATILE, Keyspace, hash_key, keyspace_t, stripe_at, stripe_index, stripe_t,
 )
 from rlite.engine.core.platform cimport rl_granted
-from rlite.engine.core.table cimport entry_key, entry_t, table_each, table_find, table_size
+from rlite.engine.core.table cimport TYPE_STREAM, entry_key, entry_t, table_each, table_find, table_size
+from rlite.engine.core.values cimport audit_value, count_of, value_bytes, value_of
 
 
 cdef struct audit_t:
@@ -24,7 +25,10 @@ cdef void audit_entry(void* context, entry_t* e) noexcept nogil:
     cdef audit_t* a = <audit_t*>context
     cdef uint64_t h = hash_key(a.ks, entry_key(e), e.klen)
     a.count += 1
-    a.bytes += rl_granted(e)
+    cdef int64_t value = audit_value(e)
+    a.bytes += rl_granted(e) + value
+    if value < 0 or value != value_bytes(e) or (e.type and count_of(e.type, e.encoding, value_of(e)) == 0 and e.type != TYPE_STREAM):
+        a.faults += 1
     if e.heap_pos:
         a.volatiles += 1
         if e.heap_pos > a.s.heap.len or a.s.heap.slots[e.heap_pos - 1].entry != e:
@@ -61,7 +65,7 @@ def audit(Keyspace keyspace) -> int:
     cdef stripe_t* s
     cdef audit_t a
     cdef uint64_t every = keyspace.all_mask()
-    cdef int64_t bytes = 0, of_lock
+    cdef int64_t bytes = 0, of_lock, next
     fault = None
     keyspace.acquire(every)
     for i in range(keyspace.ks.stripes):
@@ -71,7 +75,7 @@ def audit(Keyspace keyspace) -> int:
             a.ks, a.s, a.index, a.bytes, a.count, a.volatiles, a.faults = keyspace.ks, s, i, 0, 0, 0, 0
             table_each(&s.table, audit_entry, &a)
             if a.faults:
-                fault = f"{a.faults} entries are misplaced"
+                fault = f"{a.faults} entries are misplaced, or their values unsound"
             if a.count != table_size(&s.table) or a.count != s.keys:
                 fault = f"{a.count} entries, {table_size(&s.table)} in the table, {s.keys} published"
             if a.volatiles != s.heap.len or a.volatiles != s.volatiles:
@@ -82,9 +86,12 @@ def audit(Keyspace keyspace) -> int:
                 fault = "the heap is out of order"
             if length(&s.ends[PERSISTENT]) != a.count - a.volatiles or length(&s.ends[VOLATILE]) != a.volatiles:
                 fault = "the lists of access hold other entries than the table"
-            if s.next_deadline != (s.heap.slots[0].at if s.heap.len else <int64_t>NEVER):
+            next = s.heap.slots[0].at if s.heap.len else <int64_t>NEVER
+            if s.fields.len:
+                next = min(next, s.fields.slots[0].at)
+            if s.next_deadline != next:
                 fault = "the next deadline published is not the heap's"
-            of_lock += a.bytes + s.table.bytes + heap_bytes(&s.heap)
+            of_lock += a.bytes + s.table.bytes + heap_bytes(&s.heap) + heap_bytes(&s.fields)
         if of_lock != keyspace.ks.locks[i].bytes:
             fault = f"stripe {i} takes {of_lock} bytes, {keyspace.ks.locks[i].bytes} are published"
         bytes += of_lock

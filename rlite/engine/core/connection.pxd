@@ -37,7 +37,8 @@ cdef struct conn_t:            # touched by its own I/O thread, or with the GIL 
     int interest               # what the poller watches
     bint queued                # in this turn's list of writers
     bint choked                # its reader is slow: no more commands until it catches up
-    bint blocked               # Python said wait: input stays until `resume`
+    bint blocked               # Python said wait: input stays until `resume`, or until `answer`
+    bint again                 # the blocked command is run again by `resume`
     bint closing               # gone at the end of this turn
     bint close_after           # gone when all is sent
     int64_t accounted          # bytes of buffers that used memory counts
@@ -61,5 +62,6 @@ cdef class Client:
     cdef public str reply_mode         # CLIENT REPLY: on, off, skip-next, skip
     cdef public bint no_evict
     cdef public bint is_unix
-    cdef public object state           # for whatever comes later: one attribute a feature
+    cdef public object subscriptions   # commands/subscriptions.py; None: it listens to nothing
+    cdef public bint in_script         # it stands for a running script
     cdef object __weakref__

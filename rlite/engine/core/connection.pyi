@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from rlite.engine.commands.declare import Command
 
@@ -37,7 +37,8 @@ class Client:
     reply_mode: str
     no_evict: bool
     is_unix: bool
-    state: object
+    subscriptions: Any
+    in_script: bool
     database: int
     resp: int
     no_touch: bool
@@ -56,3 +57,4 @@ class Client:
     def close_when_sent(self) -> None: ...
     def drop(self) -> None: ...
     def facts(self) -> Facts: ...
+    def write_now(self, data: bytes) -> None: ...

@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 import itertools
 
 from rlite.engine.core.platform cimport rl_monotonic_ns
-from rlite.engine.core.resp cimport out_release, parse_init, parse_release
+from rlite.engine.core.resp cimport out_raw, out_release, parse_init, parse_release
 
 _ids = itertools.count(1)
 
@@ -116,6 +116,10 @@ cdef class Client:
         """Ends the connection without the replies that wait. Only from its own I/O thread."""
         self.conn.out.size = self.conn.sent
         self.conn.close_after = True
+
+    def write_now(self, bytes data):
+        """Puts bytes before whatever reply comes next. Only from its own I/O thread, while a command of it runs."""
+        out_raw(&self.conn.out, data, len(data))
 
     def facts(self):
         """What CLIENT LIST says of its connection: seconds of age and idleness, bytes of each buffer and in all."""

@@ -3,6 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 from rlite.engine.core.keyspace cimport Keyspace, keyspace_t, stripe_t
 from rlite.engine.core.table cimport entry_t
+from rlite.engine.core.views cimport View
 
 
 cdef struct collector_t:
@@ -23,6 +24,7 @@ cdef class Database:
     cdef int64_t now_ns
     cdef public bint no_touch          # CLIENT NO-TOUCH
 
+    cdef View view(self, bytes key, int kind, type cls, bint create)
     cdef uint64_t enter(self, uint64_t h) except? 0
     cdef entry_t* find(self, bytes key, uint64_t h, bint touched) noexcept
     cdef stripe_t* stripe(self, uint64_t h) noexcept

@@ -11,19 +11,28 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from rlite.engine import errors
-from rlite.engine.core.execute cimport CoreCommand, call_t
+from rlite.engine.core.execute cimport CoreCommand, call_t, event_t
 from rlite.engine.core.glob cimport glob_match
 from rlite.engine.core.keyspace cimport (
-    NEVER, Keyspace, clear_deadline, create, deadline_of, hash_key, keyspace_t, lfu_now, lookup, remove_entry,
-    set_deadline, set_value_size, stripe_at, stripe_index, stripe_t, touch,
+    NEVER, Keyspace, clear_deadline, create, create_value, deadline_of, hash_key, keyspace_t, lfu_now, lookup, remove_entry,
+    set_deadline, set_value_size, stripe_at, stripe_index, stripe_t, touch, watch_fields,
 )
+from rlite.engine.core.heap cimport heap_remove
+from rlite.engine.core.members cimport hash_t
 from rlite.engine.core.platform cimport rl_granted, rl_load, rl_monotonic_ns
 from rlite.engine.core.resp cimport arg_t, out_release, out_t, parse_int
 from rlite.engine.core.table cimport (
-    ENTRY_RAW, ENTRY_TEXT, TYPE_STRING, entry_key, entry_t, entry_value, next_random, table_random, table_scan, table_size,
+    ENTRY_RAW, ENTRY_TEXT, TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM, TYPE_STRING, TYPE_ZSET, entry_key, entry_t, entry_value, next_random, table_random, table_scan, table_size,
 )
+from rlite.engine.core.streamlog cimport stream_t
+from rlite.engine.core.streamview cimport StreamView, give_groups
+from rlite.engine.core.values cimport (
+    FULL, copy_value, count_of, encoding_name, free_value, type_name, value_bytes, value_of,
+)
+from rlite.engine.core.views cimport HashView, ListView, SetView, SortedSetView, View
 
 cdef enum:
+    EVENTS = 16                # keyspace events of one call, to begin with
     EMBSTR_MAX = 44            # up to here OBJECT ENCODING says embstr
     LOCK_BUCKETS = 1024        # KEYS lets others in after so many buckets
 
@@ -38,6 +47,26 @@ cdef void collect(void* context, entry_t* e) noexcept nogil:
         return
     with gil:
         (<list>c.list_).append(entry_key(e)[:e.klen])
+
+
+TYPES = {"string": TYPE_STRING, "list": TYPE_LIST, "set": TYPE_SET, "zset": TYPE_ZSET, "hash": TYPE_HASH,
+         "stream": TYPE_STREAM}
+
+
+cdef void adopt_fields(stripe_t* s, entry_t* e) noexcept:
+    """Makes a hash that came to a new entry known to its stripe, if fields of it have deadlines."""
+    cdef hash_t* h
+    if e.encoding == FULL:
+        h = <hash_t*>value_of(e)
+        h.entry = e
+        watch_fields(s, h)
+
+
+cdef void forget_value(stripe_t* s, entry_t* e) noexcept:
+    """Turns an entry whose value has gone elsewhere into a string that is about to be removed."""
+    s.entry_bytes -= value_bytes(e)
+    e.type = TYPE_STRING
+    e.encoding = 0
 
 
 cdef class Database:
@@ -101,10 +130,11 @@ cdef class Database:
 
     # --- commands of the core ---
 
-    def run_core(self, CoreCommand command, list args, list positions, int resp):
+    def run_core(self, CoreCommand command, list args, list positions, int resp, bint noting=False):
         """Runs a command of the core under the locks held. `positions`: where its keys stand in `args`.
 
-        Returns (reply as RESP, whether it is an error, changes made, hits, misses).
+        Returns (reply as RESP, whether it is an error, changes made, hits, misses, keyspace events: class, name, key,
+        where `noting`); None: it declined, and Python's handler of the command must have it.
         """
         cdef:
             call_t c
@@ -135,12 +165,22 @@ cdef class Database:
             c.now_ns = rl_monotonic_ns()
             c.no_touch = self.no_touch
             c.name, c.name_size = name, len(name)
+            if noting:
+                c.events = <event_t*>malloc(EVENTS * sizeof(event_t))
+                c.event_cap = EVENTS
+                if c.events == NULL:
+                    raise MemoryError
             command.run(&c)
             if out.failed:
                 raise MemoryError
-            return out.data[:out.size], c.error != 0, c.dirty, c.hits, c.misses
+            if c.declined:
+                return None
+            raised = [(chr(c.events[i].kind), c.events[i].name.decode(), args[positions[c.events[i].key]])
+                      for i in range(c.event_count)]
+            return out.data[:out.size], c.error != 0, c.dirty, c.hits, c.misses, raised
         finally:
             free(c.argv)
+            free(c.events)
             out_release(&out)
 
     # --- reading ---
@@ -154,7 +194,49 @@ cdef class Database:
 
     def type(self, bytes key):
         """The name of the value's type as TYPE gives it; None where the key does not exist."""
-        return "string" if self.exists(key) else None
+        cdef uint64_t h = self.hash(key)
+        cdef uint64_t bit = self.enter(h)
+        cdef entry_t* e = self.find(key, h, False)
+        name = None if e == NULL else type_name(e.type).decode()
+        self.keyspace.release(bit)
+        return name
+
+    cdef View view(self, bytes key, int kind, type cls, bint create):
+        """A view of the key's value; None where it does not exist, unless `create`."""
+        cdef uint64_t h = self.hash(key)
+        cdef entry_t* e
+        cdef View made
+        if not self.held >> stripe_index(self.ks, h) & 1:
+            raise AssertionError("a view needs its key locked")
+        e = self.find(key, h, True)
+        if e == NULL and not create:
+            return None
+        if e != NULL and e.type != kind:
+            raise errors.CommandError(errors.WRONG_TYPE)
+        made = cls.__new__(cls)
+        made.keyspace = self.keyspace
+        made.ks = self.ks
+        made.s = self.stripe(h)
+        made.e = e
+        made.h = h
+        made.key = key
+        made.now_ns = self.now_ns
+        return made
+
+    def list(self, bytes key, bint create=False):
+        return self.view(key, TYPE_LIST, ListView, create)
+
+    def hash_(self, bytes key, bint create=False):
+        return self.view(key, TYPE_HASH, HashView, create)
+
+    def set_(self, bytes key, bint create=False):
+        return self.view(key, TYPE_SET, SetView, create)
+
+    def sorted_set(self, bytes key, bint create=False):
+        return self.view(key, TYPE_ZSET, SortedSetView, create)
+
+    def stream(self, bytes key, bint create=False):
+        return self.view(key, TYPE_STREAM, StreamView, create)
 
     def get(self, bytes key):
         """A string's value; None where the key does not exist. Raises WRONGTYPE for another type."""
@@ -223,14 +305,17 @@ cdef class Database:
         cdef int64_t number
         facts = None
         if e != NULL:
-            if e.flags & ENTRY_RAW or e.vlen > EMBSTR_MAX:
+            if e.type != TYPE_STRING:
+                encoding = encoding_name(e).decode()
+            elif e.flags & ENTRY_RAW or e.vlen > EMBSTR_MAX:
                 encoding = "raw"
             elif not e.flags & ENTRY_TEXT and parse_int(entry_value(e), e.vlen, &number):
                 encoding = "int"
             else:
                 encoding = "embstr"
             facts = {"encoding": encoding, "idle_ms": (self.now_ns - <int64_t>e.stamp) // 1000000,
-                     "frequency": lfu_now(self.ks, e, self.now_ns), "bytes": rl_granted(e), "length": e.vlen}
+                     "frequency": lfu_now(self.ks, e, self.now_ns), "bytes": rl_granted(e) + value_bytes(e),
+                     "length": e.vlen if e.type == TYPE_STRING else count_of(e.type, e.encoding, value_of(e))}
         self.keyspace.release(bit)
         return facts
 
@@ -333,6 +418,7 @@ cdef class Database:
         cdef entry_t* e
         cdef entry_t* made
         cdef int64_t at
+        cdef void* value
         cdef stripe_t* s = target.stripe(to)
         if not self.held >> stripe_index(self.ks, h) & 1 or not target.held >> stripe_index(self.ks, to) & 1:
             raise AssertionError("copy needs both keys locked")
@@ -341,12 +427,62 @@ cdef class Database:
         if e == NULL:
             return False
         at = deadline_of(self.stripe(h), e)
-        made = create(self.ks, s, to, name, len(name), e.vlen, self.now_ns)
+        if e.type != TYPE_STRING:
+            value = copy_value(e)
+            made = NULL
+            if value != NULL:
+                made = create_value(self.ks, s, to, name, len(name), e.type, e.encoding, value, self.now_ns)
+                if made == NULL:
+                    free_value(e.type, e.encoding, value)
+        else:
+            made = create(self.ks, s, to, name, len(name), e.vlen, self.now_ns)
         if made == NULL or (at != NEVER and not set_deadline(s, made, at)):
             raise MemoryError
-        memcpy(entry_value(made), entry_value(e), e.vlen)
+        if e.type == TYPE_STRING:
+            memcpy(entry_value(made), entry_value(e), e.vlen)
+        elif e.type == TYPE_HASH:
+            adopt_fields(s, made)
+        elif e.type == TYPE_STREAM and (<stream_t*>value_of(e)).groups != NULL:
+            give_groups(s, made, (<object>(<stream_t*>value_of(e)).groups).copied())
         made.flags = e.flags
         made.lfu = e.lfu
+        return True
+
+    def rename(self, bytes source, Database target, bytes name) -> bool:
+        """Moves a value, with its deadline, over whatever `name` is in `target`. False: there is no such key."""
+        cdef uint64_t h = self.hash(source), to = target.hash(name)
+        cdef entry_t* e
+        cdef entry_t* made
+        cdef stripe_t* s = target.stripe(to)
+        cdef int64_t at
+        cdef int kind, encoding
+        cdef void* value
+        if not self.held >> stripe_index(self.ks, h) & 1 or not target.held >> stripe_index(self.ks, to) & 1:
+            raise AssertionError("rename needs both keys locked")
+        target.delete(name)
+        e = self.find(source, h, True)
+        if e == NULL:
+            return False
+        if e.type == TYPE_STRING:
+            self.copy(source, target, name)
+            self.delete(source)
+            return True
+        at = deadline_of(self.stripe(h), e)
+        kind, encoding = e.type, e.encoding
+        value = value_of(e)
+        made = create_value(self.ks, s, to, name, len(name), kind, encoding, value, self.now_ns)
+        if made == NULL:
+            raise MemoryError
+        made.lfu = e.lfu
+        if kind == TYPE_HASH and encoding == FULL and (<hash_t*>value).heap_pos:
+            heap_remove(&self.stripe(h).fields, <entry_t*>value)
+        # The old entry keeps an empty value of its own for the moment until it is removed.
+        forget_value(self.stripe(h), e)
+        remove_entry(self.stripe(h), h, e)
+        if kind == TYPE_HASH:
+            adopt_fields(s, made)
+        if at != NEVER and not set_deadline(s, made, at):
+            raise MemoryError
         return True
 
     # --- the whole database ---
@@ -456,4 +592,4 @@ cdef class Database:
         c.plen = 0
         if pattern is not None and pattern != b"*":
             c.pattern, c.plen = pattern, len(pattern)
-        c.type_ = -1 if type_name is None else TYPE_STRING if type_name == "string" else 255
+        c.type_ = -1 if type_name is None else TYPES.get(type_name, 255)

@@ -17,6 +17,21 @@ cdef enum:                     # in the order of TEXTS in errors.pyx
     E_INVALID_EXPIRE           # with the command's name
     E_UNSUPPORTED_OPTION       # with the option
     E_WRONG_ARITY              # with the command's name
+    E_MUST_BE_POSITIVE
+    E_HASH_NOT_AN_INTEGER
+    E_ZADD_NX_XX
+    E_ZADD_GT_LT_NX
+    E_ZADD_INCR_PAIRS
+    E_SCORE_NAN
+    E_STREAM_ID
+    E_STREAM_ID_SMALLER
+    E_STREAM_ID_ZERO
+    E_STREAM_ID_LAST
+    E_LIMIT_WITHOUT_APPROX
+    E_TRIM_TWICE
+    E_MAXLEN_NEGATIVE
+    E_LIMIT_NEGATIVE
+    E_XADD_ARITY
     E_COUNT
 
 cdef struct text_t:

@@ -7,8 +7,8 @@ a sample. Nobody holds a lock when this begins; it takes one at a time.
 from libc.stdint cimport int64_t, uint64_t
 
 from rlite.engine.core.keyspace cimport (
-    ALLKEYS_LFU, ALLKEYS_LRU, NEVER, NOEVICTION, PERSISTENT, VOLATILE, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_TTL,
-    Keyspace, hash_key, keyspace_t, lfu_now, pthread_mutex_lock, pthread_mutex_unlock, remove_entry, stripe_at,
+    ALLKEYS_LFU, ALLKEYS_LRU, GONE_EVICTED, NEVER, NOEVICTION, PERSISTENT, VOLATILE, VOLATILE_LFU, VOLATILE_LRU, VOLATILE_TTL,
+    Keyspace, hash_key, keyspace_t, lfu_now, note_gone, pthread_mutex_lock, pthread_mutex_unlock, remove_entry, stripe_at,
     stripe_t, used_memory,
 )
 from rlite.engine.core.platform cimport rl_add, rl_load, rl_monotonic_ns
@@ -134,6 +134,7 @@ cdef bint evict_one(keyspace_t* ks, uint64_t* state) noexcept nogil:
     else:
         e = sampled_in(ks, s, state)
     if e != NULL:
+        note_gone(ks, GONE_EVICTED, best.database, entry_key(e), e.klen)
         remove_entry(s, hash_key(ks, entry_key(e), e.klen), e)
         rl_add(&ks.evicted, 1)
     pthread_mutex_unlock(&ks.locks[best.index].mutex)

@@ -4,15 +4,33 @@ A `command_fn` runs without the GIL, with the locks of its keys' stripes held, a
 """
 from libc.stdint cimport int64_t, uint64_t
 
+from rlite.engine.core.errors cimport E_WRONG_TYPE
 from rlite.engine.core.keyspace cimport (
-    Keyspace, create, entry_t, hash_key, keyspace_t, lookup, set_value_size, stripe_at, stripe_index, stripe_t, touch,
+    Keyspace, create, entry_t, hash_key, keyspace_t, lookup, remove_entry, set_value_size, stripe_at, stripe_index,
+    stripe_t, touch,
 )
+from rlite.engine.core.packed cimport byte, lp_read, piece_t
 from rlite.engine.core.platform cimport rl_monotonic_ns
-from rlite.engine.core.resp cimport arg_t, out_error, out_t
+from rlite.engine.core.resp cimport arg_t, out_bulk, out_error, out_t
 from rlite.engine.core.table cimport entry_value
+from rlite.engine.core.values cimport count_of, value_of
 
 cdef enum:
     MAX_NAME = 24              # bytes of a command's name; a longer one is nobody's
+
+cdef enum:                     # classes of keyspace events, by the letter notify-keyspace-events has for each
+    CLASS_GENERIC = 103       # g
+    CLASS_STRING = 36         # $
+    CLASS_LIST = 108          # l
+    CLASS_SET = 115           # s
+    CLASS_HASH = 104          # h
+    CLASS_ZSET = 122          # z
+    CLASS_STREAM = 116        # t
+
+cdef struct event_t:
+    const char* name
+    int key                    # index of the key
+    char kind
 
 cdef struct call_t:
     keyspace_t* ks
@@ -27,7 +45,11 @@ cdef struct call_t:
     const char* name           # lower case, for errors that say it
     size_t name_size
     int error                  # errors.pxd; 0: it went well
+    bint declined              # nothing done, nothing written: Python's handler of the command must have it
     int64_t dirty              # changes made
+    event_t* events            # NULL: nobody asks
+    int event_count
+    int event_cap
     int64_t hits
     int64_t misses
 
@@ -53,6 +75,7 @@ cdef bint fold_name(const char* p, size_t size, uint64_t* word) noexcept nogil  
 cdef command_t* find_command(const commands_t* t, const uint64_t* word) noexcept nogil
 cdef int hash_keys(keyspace_t* ks, const command_t* cmd, int argc, const arg_t* argv, uint64_t* hashes,
                    uint64_t* mask) noexcept nogil
+cdef void event(call_t* c, int key, const char* name, char kind) noexcept nogil     # a keyspace event, if somebody asks
 cdef void call_error(call_t* c, int which) noexcept nogil
 cdef bint is_word(const arg_t* a, const char* word) noexcept nogil          # `word` in lower case
 cdef bint int_arg(call_t* c, int i, int64_t* v) noexcept nogil              # False: the error is written
@@ -79,6 +102,28 @@ cdef inline entry_t* read(call_t* c, int k, int argument) noexcept nogil:
     else:
         c.hits += 1
     return e
+
+
+cdef inline bint is_other(call_t* c, entry_t* e, int kind) noexcept nogil:
+    """True: the value is of another type, and the error is written."""
+    if e == NULL or e.type == kind:
+        return False
+    call_error(c, E_WRONG_TYPE)
+    return True
+
+
+cdef inline void drop_empty(call_t* c, int k, entry_t* e) noexcept nogil:
+    """Removes the k-th key where its value has no elements left. Its entry may be gone afterwards."""
+    if count_of(e.type, e.encoding, value_of(e)) == 0:
+        event(c, k, b"del", CLASS_GENERIC)
+        remove_entry(stripe_of(c, k), c.hashes[k], e)
+
+
+cdef inline void out_piece(out_t* o, const byte* at) noexcept nogil:
+    """An element of a listpack as a bulk string."""
+    cdef piece_t piece
+    lp_read(at, &piece)
+    out_bulk(o, piece.data, piece.size)
 
 
 cdef class CommandTable:

@@ -1,6 +1,6 @@
 """Calls of the core's commands: look-up by name, keys to hashes, shared argument reading, and the table itself."""
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 from rlite.engine.core.errors cimport E_INVALID_EXPIRE, E_NOT_AN_INTEGER, E_WRONG_ARITY
@@ -53,6 +53,22 @@ cdef int hash_keys(keyspace_t* ks, const command_t* cmd, int argc, const arg_t* 
         n += 1
         i += cmd.key_step
     return n
+
+
+cdef void event(call_t* c, int key, const char* name, char kind) noexcept nogil:
+    cdef event_t* grown
+    if c.events == NULL:
+        return
+    if c.event_count == c.event_cap:
+        grown = <event_t*>realloc(c.events, 2 * c.event_cap * sizeof(event_t))
+        if grown == NULL:              # the event is lost; the command is not
+            return
+        c.events = grown
+        c.event_cap *= 2
+    c.events[c.event_count].name = name
+    c.events[c.event_count].key = key
+    c.events[c.event_count].kind = kind
+    c.event_count += 1
 
 
 cdef void call_error(call_t* c, int which) noexcept nogil:

@@ -1,19 +1,21 @@
 # cython: cdivision=True
 """The key, expiry and connection commands of the core, implemented once for both paths (see strings.pyx)."""
 from libc.stdint cimport int64_t
+from libc.string cimport strlen
 
 from rlite.engine.core.errors cimport (
     E_EXPIRE_GT_WITH_LT, E_EXPIRE_NX_WITH_OTHERS, E_INVALID_EXPIRE, E_OUT_OF_MEMORY, E_UNSUPPORTED_OPTION,
     E_WRONG_ARITY,
 )
 from rlite.engine.core.execute cimport (
-    call_error, call_t, enlist, find, int_arg, is_word, read, stripe_of,
+    CLASS_GENERIC, call_error, call_t, enlist, event, find, int_arg, is_word, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
     NEVER, clear_deadline, deadline_of, lookup, remove_entry, set_deadline, stripe_t,
 )
 from rlite.engine.core.resp cimport out_bulk, out_error, out_int, out_raw
-from rlite.engine.core.table cimport TYPE_STRING, entry_t
+from rlite.engine.core.table cimport entry_t
+from rlite.engine.core.values cimport type_name
 
 
 cdef void ping(call_t* c) noexcept nogil:
@@ -43,6 +45,7 @@ cdef void del_(call_t* c) noexcept nogil:
     for i in range(1, c.argc):
         e = peek(c, i - 1, i)
         if e != NULL:
+            event(c, i - 1, b"del", CLASS_GENERIC)
             remove_entry(stripe_of(c, i - 1), c.hashes[i - 1], e)
             n += 1
     c.dirty += n
@@ -77,7 +80,9 @@ cdef void type_(call_t* c) noexcept nogil:
     if e == NULL:
         out_raw(c.out, b"+none\r\n", 7)
     else:
-        out_raw(c.out, b"+string\r\n", 9)
+        out_raw(c.out, b"+", 1)
+        out_raw(c.out, type_name(e.type), strlen(type_name(e.type)))
+        out_raw(c.out, b"\r\n", 2)
 
 
 # --- expiry ----------------------------------------------------------------------------------------------------------
@@ -134,10 +139,13 @@ cdef void expire_at(call_t* c, int64_t base_ms, bint seconds) noexcept nogil:
         return
     c.dirty += 1
     if at <= c.now_ns // 1000000:
+        event(c, 0, b"del", CLASS_GENERIC)
         remove_entry(s, c.hashes[0], e)
     elif not set_deadline(s, e, at):
         call_error(c, E_OUT_OF_MEMORY)
         return
+    else:
+        event(c, 0, b"expire", CLASS_GENERIC)
     out_int(c.out, 1)
 
 
@@ -199,6 +207,7 @@ cdef void persist(call_t* c) noexcept nogil:
         out_int(c.out, 0)
         return
     clear_deadline(stripe_of(c, 0), e)
+    event(c, 0, b"persist", CLASS_GENERIC)
     c.dirty += 1
     out_int(c.out, 1)
 

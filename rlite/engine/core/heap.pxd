@@ -14,10 +14,12 @@ cdef struct heap_t:
     deadline_t* slots
     uint32_t len
     uint32_t cap
+    int pos_at                 # where an item keeps its place (4 bytes)
 
-cdef void heap_init(heap_t* h) noexcept nogil
+cdef void heap_init(heap_t* h) noexcept nogil                                  # of entries
+cdef void heap_init_items(heap_t* h, int pos_at) noexcept nogil                # of others
 cdef void heap_release(heap_t* h) noexcept nogil
-cdef bint heap_push(heap_t* h, entry_t* e, int64_t at) noexcept nogil          # e has no deadline; False: no memory
+cdef bint heap_push(heap_t* h, entry_t* e, int64_t at) noexcept nogil          # has no deadline; False: no memory
 cdef void heap_remove(heap_t* h, entry_t* e) noexcept nogil                    # e has a deadline
 cdef void heap_update(heap_t* h, entry_t* e, int64_t at) noexcept nogil        # e has a deadline
 

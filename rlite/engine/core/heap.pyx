@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """A four-ary min-heap of deadlines: half the depth of a binary one, and four children share a cache line."""
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uintptr_t
 
 from rlite.engine.core.platform cimport rl_zeroed_free, rl_zeroed_grow
 from rlite.engine.core.table cimport entry_t
@@ -10,7 +10,17 @@ cdef enum:
     MIN_CAP = 16
 
 
+cdef inline uint32_t* place_of(const heap_t* h, entry_t* e) noexcept nogil:
+    return <uint32_t*>(<char*>e + h.pos_at)
+
+
 cdef void heap_init(heap_t* h) noexcept nogil:
+    cdef entry_t* e = NULL
+    heap_init_items(h, <int><uintptr_t>&e.heap_pos)
+
+
+cdef void heap_init_items(heap_t* h, int pos_at) noexcept nogil:
+    h.pos_at = pos_at
     h.slots = NULL
     h.len = 0
     h.cap = 0
@@ -18,7 +28,7 @@ cdef void heap_init(heap_t* h) noexcept nogil:
 
 cdef void heap_release(heap_t* h) noexcept nogil:
     rl_zeroed_free(h.slots, h.cap * sizeof(deadline_t))
-    heap_init(h)
+    heap_init_items(h, h.pos_at)
 
 
 cdef bint set_capacity(heap_t* h, uint32_t cap) noexcept nogil:
@@ -33,7 +43,7 @@ cdef bint set_capacity(heap_t* h, uint32_t cap) noexcept nogil:
 
 cdef inline void put(heap_t* h, uint32_t i, deadline_t d) noexcept nogil:
     h.slots[i] = d
-    d.entry.heap_pos = i + 1
+    place_of(h, d.entry)[0] = i + 1
 
 
 cdef void sift_up(heap_t* h, uint32_t i, deadline_t d) noexcept nogil:
@@ -84,9 +94,9 @@ cdef bint heap_push(heap_t* h, entry_t* e, int64_t at) noexcept nogil:
 
 
 cdef void heap_remove(heap_t* h, entry_t* e) noexcept nogil:
-    cdef uint32_t i = e.heap_pos - 1
+    cdef uint32_t i = place_of(h, e)[0] - 1
     cdef deadline_t last
-    e.heap_pos = 0
+    place_of(h, e)[0] = 0
     h.len -= 1
     if i != h.len:
         last = h.slots[h.len]
@@ -101,4 +111,4 @@ cdef void heap_update(heap_t* h, entry_t* e, int64_t at) noexcept nogil:
     cdef deadline_t d
     d.at = at
     d.entry = e
-    settle(h, e.heap_pos - 1, d)
+    settle(h, place_of(h, e)[0] - 1, d)

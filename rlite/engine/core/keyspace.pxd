@@ -4,9 +4,10 @@ A stripe's fields are touched only with its lock held, but for those marked *pub
 Lock i guards stripe i of every database. Locks are taken in index order. Nobody waits for a lock while holding the
 GIL: `lock_mask` is for threads without it, `Keyspace.acquire` tries first and lets go of the GIL to wait.
 """
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from rlite.engine.core.heap cimport heap_t
+from rlite.engine.core.members cimport hash_t
 from rlite.engine.core.siphash cimport siphash13
 from rlite.engine.core.table cimport entry_t, table_t
 
@@ -40,11 +41,13 @@ cdef enum:
 cdef struct stripe_t:
     table_t table
     heap_t heap
+    heap_t fields              # hashes (hash_t) whose fields have deadlines, by the next of them
+    int database               # whose stripe it is; changed by SWAPDB
     entry_t ends[2]            # by order: .older is the newest entry, .newer the oldest; circular
-    int64_t entry_bytes        # what all entries take
+    int64_t entry_bytes        # what all entries take, with their values
     int64_t counted            # what of this stripe is in total[0]
     int64_t* total             # of its lock: the bytes of stripe i in every database
-    int64_t next_deadline      # of the heap, monotonic ms; NEVER: none; published
+    int64_t next_deadline      # of both heaps, monotonic ms; NEVER: none; published
     int64_t keys               # published
     int64_t volatiles          # published
     int observers              # watched keys and the like: above 0, no plain path here; published
@@ -53,6 +56,30 @@ cdef struct lock_t:
     pthread_mutex_t mutex
     int64_t bytes              # entries, tables and heaps of stripe i in every database; published
     char pad[80]               # two cache lines each: neighbours are fetched in pairs
+
+cdef enum:               # why a key, or a field, left without being asked to
+    GONE_EXPIRED = 0
+    GONE_EVICTED = 1
+    GONE_FIELD = 2             # fields of a hash
+    GONE_EMPTIED = 3           # a hash whose last field went so
+
+cdef struct gone_t:
+    int why
+    int database
+    uint32_t klen
+    char* key
+
+cdef struct limits_t:          # up to where values stay compact; the directives' names and meanings are Redis's
+    int64_t hash_entries
+    int64_t hash_value
+    int64_t set_intset
+    int64_t set_entries
+    int64_t set_value
+    int64_t zset_entries
+    int64_t zset_value
+    int list_size
+    int64_t stream_bytes
+    int64_t stream_entries
 
 cdef struct keyspace_t:
     int stripes                # a power of two
@@ -75,6 +102,12 @@ cdef struct keyspace_t:
     int64_t evicted            # keys gone for want of memory; many writers
     int64_t peak               # of used memory, as far as it was looked at
     int64_t evicting_since     # monotonic ns; 0: within the limit
+    limits_t limits
+    pthread_mutex_t gone_mutex # taken last of all locks, for a moment
+    int noting                 # published; whether departures are written down
+    gone_t* gone
+    int64_t gone_len
+    int64_t gone_cap
 
 # --- locks
 cdef void lock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil        # waits; index order
@@ -85,7 +118,11 @@ cdef entry_t* lookup(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, s
 cdef void touch(keyspace_t* ks, stripe_t* s, entry_t* e, int64_t now_ns) noexcept nogil
 cdef entry_t* create(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen, size_t vlen, int64_t now_ns) noexcept nogil
 cdef entry_t* set_value_size(stripe_t* s, uint64_t h, entry_t* e, size_t vlen, bint greedy) noexcept nogil
+cdef entry_t* create_value(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen, int kind, int encoding, void* value, int64_t now_ns) noexcept nogil
+cdef void settle(stripe_t* s, entry_t* e, int64_t before) noexcept nogil          # `before`: value_bytes before a change
 cdef void remove_entry(stripe_t* s, uint64_t h, entry_t* e) noexcept nogil
+cdef void note_gone(keyspace_t* ks, int why, int database, const char* key, size_t klen) noexcept nogil
+cdef bint watch_fields(stripe_t* s, hash_t* h) noexcept nogil                     # after a change of its deadlines
 cdef bint set_deadline(stripe_t* s, entry_t* e, int64_t at_ms) noexcept nogil     # monotonic ms; False: no memory
 cdef void clear_deadline(stripe_t* s, entry_t* e) noexcept nogil
 cdef int lfu_now(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil       # the counter, decayed
@@ -111,6 +148,7 @@ cdef inline int64_t deadline_of(stripe_t* s, entry_t* e) noexcept nogil:
 cdef class Grave:
     cdef table_t* tables
     cdef heap_t* heaps
+    cdef heap_t* field_heaps
     cdef int filled
     cdef readonly long long keys
 

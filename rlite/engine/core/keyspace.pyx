@@ -3,21 +3,26 @@
 
 Everything below the class is `nogil` and runs under the lock of the stripe it touches. Commands live elsewhere.
 """
-from libc.stdint cimport int64_t, uint8_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, qsort, realloc
 from libc.string cimport memcpy
 
 import os
 
-from rlite.engine.core.heap cimport heap_bytes, heap_init, heap_push, heap_release, heap_remove, heap_update
+from rlite.engine.core.heap cimport (
+    heap_bytes, heap_init, heap_init_items, heap_push, heap_release, heap_remove, heap_update,
+)
+from rlite.engine.core.members cimport field_t, fields_remove, hash_t
 from rlite.engine.core.platform cimport (
     rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_monotonic_ns, rl_pause, rl_store, rl_store_int, rl_usable,
     rl_wall_ms,
 )
 from rlite.engine.core.table cimport (
     entry_key, entry_t, next_random, table_each, table_find, table_init, table_insert, table_random,
-    table_bucket, table_rehash, table_release, table_remove, table_replace, table_size, table_t,
+    TYPE_HASH, table_bucket, table_rehash, table_release, table_remove, table_replace, table_size, table_t,
 )
+from rlite.engine.core.streamlog cimport take_orphans
+from rlite.engine.core.values cimport FULL, bin_len, discard, empty_bin, free_value, set_value, value_bytes, value_of
 
 cdef enum:
     LFU_START = 5              # a new key's counter: not the first to go, as in Redis
@@ -57,13 +62,16 @@ cdef void unlock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil:
 
 cdef inline void publish(stripe_t* s) noexcept nogil:
     """Brings the figures that others may read in line with the stripe."""
-    cdef int64_t bytes = s.entry_bytes + s.table.bytes + heap_bytes(&s.heap)
+    cdef int64_t bytes = s.entry_bytes + s.table.bytes + heap_bytes(&s.heap) + heap_bytes(&s.fields)
+    cdef int64_t next = s.heap.slots[0].at if s.heap.len else <int64_t>NEVER
+    if s.fields.len and s.fields.slots[0].at < next:
+        next = s.fields.slots[0].at
     if bytes != s.counted:
         rl_bump(s.total, bytes - s.counted)
         s.counted = bytes
     rl_store(&s.keys, table_size(&s.table))
     rl_store(&s.volatiles, s.heap.len)
-    rl_store(&s.next_deadline, s.heap.slots[0].at if s.heap.len else <int64_t>NEVER)
+    rl_store(&s.next_deadline, next)
 
 
 cdef int64_t used_memory(keyspace_t* ks) noexcept nogil:
@@ -172,13 +180,80 @@ cdef void touch(keyspace_t* ks, stripe_t* s, entry_t* e, int64_t now_ns) noexcep
 
 cdef entry_t* lookup(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen,
                      int64_t now_ns) noexcept nogil:
-    """The key's entry; NULL where there is none, or where its deadline has passed (it is removed then)."""
+    """The key's entry; NULL where there is none, or where its deadline has passed (it is removed then).
+
+    Fields of a hash that are past theirs are gone too, and the hash with the last of them.
+    """
     cdef entry_t* e = table_find(&s.table, h, key, klen)
     if e != NULL and e.heap_pos and s.heap.slots[e.heap_pos - 1].at <= now_ns // 1000000:
+        note_gone(ks, GONE_EXPIRED, s.database, key, klen)
         remove_entry(s, h, e)
         rl_add(&ks.expired, 1)
         return NULL
+    if e != NULL and e.type == TYPE_HASH and e.encoding == FULL and (<hash_t*>value_of(e)).heap_pos:
+        return expire_fields(ks, s, h, e, now_ns // 1000000, -1)
     return e
+
+
+cdef entry_t* expire_fields(keyspace_t* ks, stripe_t* s, uint64_t h, entry_t* e, int64_t now_ms, int most) noexcept nogil:
+    """Removes up to `most` fields that are due (negative: all). NULL: the hash went with them."""
+    cdef hash_t* hash = <hash_t*>value_of(e)
+    cdef int64_t before
+    cdef int n = 0
+    if hash.deadlines.slots[0].at > now_ms:
+        return e
+    before = value_bytes(e)
+    while n != most and hash.deadlines.len and hash.deadlines.slots[0].at <= now_ms:
+        fields_remove(hash, <field_t*>hash.deadlines.slots[0].entry)
+        n += 1
+    note_gone(ks, GONE_FIELD, s.database, entry_key(e), e.klen)
+    settle(s, e, before)
+    if table_size(&hash.table) == 0:
+        note_gone(ks, GONE_EMPTIED, s.database, entry_key(e), e.klen)
+        remove_entry(s, h, e)
+        return NULL
+    watch_fields(s, hash)
+    return e
+
+
+cdef bint watch_fields(stripe_t* s, hash_t* h) noexcept nogil:
+    """Puts a hash where its next field deadline belongs among those of the stripe. False: no memory."""
+    if h.deadlines.len == 0:
+        if h.heap_pos:
+            heap_remove(&s.fields, <entry_t*>h)
+    elif h.heap_pos:
+        heap_update(&s.fields, <entry_t*>h, h.deadlines.slots[0].at)
+    elif not heap_push(&s.fields, <entry_t*>h, h.deadlines.slots[0].at):
+        return False
+    publish(s)
+    return True
+
+
+cdef void note_gone(keyspace_t* ks, int why, int database, const char* key, size_t klen) noexcept nogil:
+    """Writes down that a key left by itself, for those who asked to be told (`noting`)."""
+    cdef gone_t* grown
+    cdef gone_t g
+    if not rl_load_int(&ks.noting):
+        return
+    g.why = why
+    g.database = database
+    g.klen = <uint32_t>klen
+    g.key = <char*>malloc(klen + 1)
+    if g.key == NULL:
+        return
+    memcpy(g.key, key, klen)
+    pthread_mutex_lock(&ks.gone_mutex)
+    if ks.gone_len == ks.gone_cap:
+        grown = <gone_t*>realloc(ks.gone, (2 * ks.gone_cap + 64) * sizeof(gone_t))
+        if grown == NULL:
+            pthread_mutex_unlock(&ks.gone_mutex)
+            free(g.key)
+            return
+        ks.gone = grown
+        ks.gone_cap = 2 * ks.gone_cap + 64
+    ks.gone[ks.gone_len] = g
+    ks.gone_len += 1
+    pthread_mutex_unlock(&ks.gone_mutex)
 
 
 cdef entry_t* create(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen, size_t vlen,
@@ -194,7 +269,7 @@ cdef entry_t* create(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, s
     e.type = 0
     e.flags = 0
     e.lfu = LFU_START
-    e.spare = 0
+    e.encoding = 0
     memcpy(entry_key(e), key, klen)
     if not table_insert(&s.table, h, e):
         free(e)
@@ -212,12 +287,15 @@ cdef entry_t* set_value_size(stripe_t* s, uint64_t h, entry_t* e, size_t vlen, b
     """
     cdef:
         size_t need = sizeof(entry_t) + e.klen + vlen
+        bint other = let_go(s, e)
         size_t usable = rl_usable(e)
         size_t before = rl_granted(e)
         uintptr_t former = <uintptr_t>e
         entry_t* moved
     if need <= usable and (greedy or usable - need <= need // 2 + 16):
         e.vlen = <unsigned int>vlen
+        if other:
+            publish(s)
         return e
     moved = <entry_t*>realloc(e, need + (min(need, <size_t>GREED) if greedy else 0))
     if moved == NULL:
@@ -234,7 +312,37 @@ cdef entry_t* set_value_size(stripe_t* s, uint64_t h, entry_t* e, size_t vlen, b
     return moved
 
 
+cdef entry_t* create_value(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen, int kind, int encoding,
+                           void* value, int64_t now_ns) noexcept nogil:
+    """A new entry that holds this value, whose bytes are counted. NULL: no memory, and the value is the caller's."""
+    cdef entry_t* e = create(ks, s, h, key, klen, sizeof(void*), now_ns)
+    if e != NULL:
+        e.type = <uint8_t>kind
+        set_value(e, value, encoding)
+        settle(s, e, 0)
+    return e
+
+
+cdef void settle(stripe_t* s, entry_t* e, int64_t before) noexcept nogil:
+    s.entry_bytes += value_bytes(e) - before
+    publish(s)
+
+
+cdef bint let_go(stripe_t* s, entry_t* e) noexcept nogil:
+    """Ends the value of an entry, unless it is a string; it is one afterwards, of bytes that mean nothing."""
+    if e.type == 0:
+        return False
+    if e.type == TYPE_HASH and e.encoding == FULL and (<hash_t*>value_of(e)).heap_pos:
+        heap_remove(&s.fields, <entry_t*>value_of(e))
+    s.entry_bytes -= value_bytes(e)
+    discard(e.type, e.encoding, value_of(e))
+    e.type = 0
+    e.encoding = 0
+    return True
+
+
 cdef void remove_entry(stripe_t* s, uint64_t h, entry_t* e) noexcept nogil:
+    let_go(s, e)
     if e.heap_pos:
         heap_remove(&s.heap, e)
     unlink_entry(e)
@@ -282,8 +390,14 @@ cdef int64_t expire_due(keyspace_t* ks, int64_t now_ms, int64_t until_ns) noexce
                 n = 0
                 pthread_mutex_lock(&ks.locks[i].mutex)
                 s = stripe_at(ks, d, i)      # SWAPDB may have come between
+                while n < EXPIRE_BATCH and s.fields.len and s.fields.slots[0].at <= now_ms:
+                    e = (<hash_t*>s.fields.slots[0].entry).entry
+                    expire_fields(ks, s, hash_key(ks, entry_key(e), e.klen), e, now_ms, EXPIRE_BATCH)
+                    n += EXPIRE_BATCH
+                n = 0
                 while n < EXPIRE_BATCH and s.heap.len and s.heap.slots[0].at <= now_ms:
                     e = s.heap.slots[0].entry
+                    note_gone(ks, GONE_EXPIRED, d, entry_key(e), e.klen)
                     remove_entry(s, hash_key(ks, entry_key(e), e.klen), e)
                     n += 1
                 pthread_mutex_unlock(&ks.locks[i].mutex)
@@ -312,10 +426,17 @@ cdef void move_tables(keyspace_t* ks) noexcept nogil:
 
 # --- a stripe's life -------------------------------------------------------------------------------------------------
 
-cdef void stripe_init(stripe_t* s, const uint64_t* seed, int64_t* total) noexcept nogil:
+cdef void init_fields(heap_t* h) noexcept nogil:
+    cdef hash_t* hash = NULL
+    heap_init_items(h, <int><uintptr_t>&hash.heap_pos)
+
+
+cdef void stripe_init(stripe_t* s, const uint64_t* seed, int64_t* total, int database) noexcept nogil:
     cdef int which
     table_init(&s.table, seed)
     heap_init(&s.heap)
+    init_fields(&s.fields)
+    s.database = database
     for which in range(2):
         s.ends[which].newer = &s.ends[which]
         s.ends[which].older = &s.ends[which]
@@ -329,6 +450,8 @@ cdef void stripe_init(stripe_t* s, const uint64_t* seed, int64_t* total) noexcep
 
 
 cdef void free_visited(void* context, entry_t* e) noexcept nogil:
+    if e.type:
+        free_value(e.type, e.encoding, value_of(e))
     free(e)
 
 
@@ -338,7 +461,8 @@ cdef class Grave:
     def __cinit__(self, int stripes):
         self.tables = <table_t*>calloc(stripes, sizeof(table_t))
         self.heaps = <heap_t*>calloc(stripes, sizeof(heap_t))
-        if self.tables == NULL or self.heaps == NULL:
+        self.field_heaps = <heap_t*>calloc(stripes, sizeof(heap_t))
+        if self.tables == NULL or self.heaps == NULL or self.field_heaps == NULL:
             raise MemoryError
 
     cdef void take(self, stripe_t* s, const uint64_t* seed) noexcept:
@@ -346,10 +470,12 @@ cdef class Grave:
         cdef int which
         self.tables[self.filled] = s.table
         self.heaps[self.filled] = s.heap
+        self.field_heaps[self.filled] = s.fields
         self.filled += 1
         self.keys += table_size(&s.table)
         table_init(&s.table, seed)
         heap_init(&s.heap)
+        init_fields(&s.fields)
         for which in range(2):
             s.ends[which].newer = &s.ends[which]
             s.ends[which].older = &s.ends[which]
@@ -364,13 +490,16 @@ cdef class Grave:
                 table_each(&self.tables[i], free_visited, NULL)
                 table_release(&self.tables[i])
                 heap_release(&self.heaps[i])
+                heap_release(&self.field_heaps[i])
             self.filled = 0
+        take_orphans()
 
     def __dealloc__(self):
         if self.filled:
             self.bury()
         free(self.tables)
         free(self.heaps)
+        free(self.field_heaps)
 
 
 cdef class Keyspace:
@@ -396,6 +525,7 @@ cdef class Keyspace:
         self.ks.stripe_of = <stripe_t**>calloc(stripes * databases, sizeof(stripe_t*))
         if self.ks.locks == NULL or self.ks.stripe_of == NULL:
             raise MemoryError
+        pthread_mutex_init(&self.ks.gone_mutex, NULL)
         for i in range(stripes):
             pthread_mutex_init(&self.ks.locks[i].mutex, NULL)
         for d in range(databases):
@@ -403,7 +533,7 @@ cdef class Keyspace:
                 self.ks.stripe_of[d * stripes + i] = <stripe_t*>calloc(1, sizeof(stripe_t))
                 if self.ks.stripe_of[d * stripes + i] == NULL:
                     raise MemoryError
-                stripe_init(stripe_at(self.ks, d, i), self.ks.seed, &self.ks.locks[i].bytes)
+                stripe_init(stripe_at(self.ks, d, i), self.ks.seed, &self.ks.locks[i].bytes, d)
         self.ks.wall_offset_ms = rl_wall_ms() - rl_monotonic_ns() // 1000000
         self.ks.samples = 5
         self.ks.tenacity = 10
@@ -411,6 +541,13 @@ cdef class Keyspace:
         self.ks.lfu_decay_minutes = 1
         self.ks.active_expire = 1
         self.ks.max_string = 512 << 20
+        self.ks.limits.hash_entries = 512
+        self.ks.limits.hash_value = self.ks.limits.set_value = self.ks.limits.zset_value = 64
+        self.ks.limits.set_intset = 512
+        self.ks.limits.set_entries = self.ks.limits.zset_entries = 128
+        self.ks.limits.list_size = -2
+        self.ks.limits.stream_bytes = 4096
+        self.ks.limits.stream_entries = 100
 
     def __dealloc__(self):
         cdef int i
@@ -422,10 +559,15 @@ cdef class Keyspace:
                     table_each(&self.ks.stripe_of[i].table, free_visited, NULL)
                     table_release(&self.ks.stripe_of[i].table)
                     heap_release(&self.ks.stripe_of[i].heap)
+                    heap_release(&self.ks.stripe_of[i].fields)
                     free(self.ks.stripe_of[i])
         if self.ks.locks != NULL:
             for i in range(self.ks.stripes):
                 pthread_mutex_destroy(&self.ks.locks[i].mutex)
+        while self.ks.gone_len:
+            self.ks.gone_len -= 1
+            free(self.ks.gone[self.ks.gone_len].key)
+        free(self.ks.gone)
         free(self.ks.stripe_of)
         free(self.ks.locks)
         free(self.ks)
@@ -496,6 +638,64 @@ cdef class Keyspace:
         used_memory(self.ks)
         return {"expired_keys": rl_load(&self.ks.expired), "evicted_keys": rl_load(&self.ks.evicted),
                 "peak": rl_load(&self.ks.peak), "client_bytes": rl_load(&self.ks.other_bytes)}
+
+    def limit(self, *, hash_entries=None, hash_value=None, set_intset=None, set_entries=None, set_value=None,
+              zset_entries=None, zset_value=None, list_size=None, stream_bytes=None, stream_entries=None):
+        """Sets up to where values stay compact, for changes from now on (see limits_t)."""
+        cdef limits_t* to = &self.ks.limits
+        if hash_entries is not None:
+            to.hash_entries = hash_entries
+        if hash_value is not None:
+            to.hash_value = hash_value
+        if set_intset is not None:
+            to.set_intset = set_intset
+        if set_entries is not None:
+            to.set_entries = set_entries
+        if set_value is not None:
+            to.set_value = set_value
+        if zset_entries is not None:
+            to.zset_entries = zset_entries
+        if zset_value is not None:
+            to.zset_value = zset_value
+        if list_size is not None:
+            to.list_size = list_size
+        if stream_bytes is not None:
+            to.stream_bytes = stream_bytes
+        if stream_entries is not None:
+            to.stream_entries = stream_entries
+
+    def note_departures(self, bint on):
+        """Whether keys that expire or are evicted are written down for `departures`."""
+        rl_store_int(&self.ks.noting, on)
+
+    def departures(self):
+        """What left by itself since the last call, in order: (why, database, key) with why 0: expired, 1: evicted, 2: a
+        hash lost fields, 3: it lost the last of them."""
+        cdef gone_t* taken
+        cdef int64_t n, i
+        cdef list found = []
+        if rl_load(&self.ks.gone_len) == 0:
+            return found
+        pthread_mutex_lock(&self.ks.gone_mutex)
+        taken, n = self.ks.gone, self.ks.gone_len
+        self.ks.gone = NULL
+        self.ks.gone_len = self.ks.gone_cap = 0
+        pthread_mutex_unlock(&self.ks.gone_mutex)
+        for i in range(n):
+            found.append((taken[i].why, taken[i].database, taken[i].key[:taken[i].klen]))
+            free(taken[i].key)
+        free(taken)
+        return found
+
+    def discarded(self):
+        """Whether `bury_discarded` has something to do."""
+        return bin_len() > 0
+
+    def bury_discarded(self):
+        """Frees large values that commands have let go of, without the GIL, and the groups of streams that are gone."""
+        with nogil:
+            empty_bin()
+        take_orphans()
 
     def reset_counters(self):
         rl_store(&self.ks.expired, 0)
@@ -587,6 +787,7 @@ cdef class Keyspace:
             x, y = self.ks.stripe_of[a * n + i], self.ks.stripe_of[b * n + i]
             self.ks.stripe_of[a * n + i], self.ks.stripe_of[b * n + i] = y, x
             x.observers, y.observers = y.observers, x.observers
+            x.database, y.database = b, a
         self.release(wanted)
 
     cdef uint64_t all_mask(self) noexcept:

@@ -76,6 +76,7 @@ cdef class Loop:
     cdef size_t start                  # where the command being parsed begins in its buffer
     cdef int64_t slow_ns               # negative: off
     cdef int64_t query_limit           # client-query-buffer-limit
+    cdef int64_t push_limit            # client-output-buffer-limit pubsub, the hard one
     cdef int64_t turns
     cdef int patience                  # above 0: look before sleeping
     cdef call_t call

@@ -121,7 +121,8 @@ cdef class Loop:
     # --- for every thread, with the GIL ---
 
     def post(self, str what, client=None, argument=None):
-        """Asks the loop to do something between turns: adopt, send, close, close_after, resume, listen, deafen."""
+        """Asks the loop to do something between turns: adopt, send, close, close_after, resume, answer,
+        listen, deafen."""
         self.mail.append((what, client, argument))
         try:
             os.write(self.wake_out, b"!")
@@ -133,8 +134,11 @@ cdef class Loop:
         rl_store_int(&self.stopping, 1)
         self.post("nothing")
 
-    def configure(self, *, slow_ns=None, query_limit=None):
-        """slow_ns: commands that take as long are reported (negative: none); query_limit: bytes of pending input."""
+    def configure(self, *, slow_ns=None, query_limit=None, push_limit=None):
+        """slow_ns: commands that take as long are reported (negative: none); query_limit: bytes of pending input;
+        push_limit: bytes of messages waiting for a listener, beyond which it is let go (0: no limit)."""
+        if push_limit is not None:
+            self.push_limit = push_limit
         if slow_ns is not None:
             self.slow_ns = slow_ns
         if query_limit is not None:
@@ -378,7 +382,7 @@ cdef class Loop:
                     self.answer(c, c.parse.args + item.base, item.argc)
                 self.call.now_ns = self.clock()
                 if c.blocked or c.closing or c.close_after:
-                    self.rewind(c, item.start if c.blocked else item.end)
+                    self.rewind(c, item.start if c.blocked and c.again else item.end)
                     return False
             self.start = item.end
         return True
@@ -460,6 +464,7 @@ cdef class Loop:
         call.name = <const char*>cmd.word
         call.name_size = cmd.name_size
         call.error = 0
+        call.declined = False
         call.dirty = call.hits = call.misses = 0
         lock_mask(self.ks, item.mask)
         if rl_load_int(&self.ks.observers):
@@ -475,6 +480,8 @@ cdef class Loop:
                     &stripe_at(self.ks, c.database, stripe_index(self.ks, call.hashes[i])).table, call.hashes[i])
         cmd.run(call)
         unlock_mask(self.ks, item.mask)
+        if call.declined:
+            return False
         took = call.now_ns
         call.now_ns = self.clock()
         took = call.now_ns - took
@@ -507,10 +514,13 @@ cdef class Loop:
                 self.answer(c, NULL, 0)
             elif what == PARSED_COMMAND:
                 self.answer(c, c.parse.args + c.parse.base, c.parse.argc)
-            if c.blocked:
+            if c.blocked and c.again:
                 self.rewind(c, self.start)
                 return
             self.start = begin = c.parse.pos
+            if c.blocked:
+                self.rewind(c, begin)
+                return
             if c.closing or c.close_after or c.out.size - c.sent > CHOKE:
                 break
             parse_reset(&c.parse)
@@ -535,7 +545,11 @@ cdef class Loop:
                 return
             reply = self.handler.execute(client, args)
             if reply is replies.WAIT:           # the command stays where it is until `resume`
+                c.blocked = c.again = True
+                return
+            if reply is replies.BLOCK:          # it is done with, but its reply comes by `answer`
                 c.blocked = True
+                c.again = False
                 return
             encode_reply(&c.out, reply, c.resp)
         except UnbalancedQuotes:
@@ -718,13 +732,18 @@ cdef class Loop:
                         self.doom(c)
                 elif what == "send":
                     out_raw(&c.out, <bytes>argument, len(<bytes>argument))
+                    if self.push_limit and <int64_t>(c.out.size - c.sent) > self.push_limit:
+                        self.handler.refused(client, "its messages wait beyond client-output-buffer-limit pubsub")
+                        self.doom(c)
                     self.queue(c)
                 elif what == "close":
                     self.doom(c)
                 elif what == "close_after":
                     c.close_after = True
                     self.queue(c)
-                elif what == "resume" and c.blocked:
+                elif (what == "resume" and c.blocked and c.again) or (what == "answer" and c.blocked):
+                    if what == "answer":
+                        out_raw(&c.out, <bytes>argument, len(<bytes>argument))
                     c.blocked = False
                     if c.input != NULL:
                         c.active_ns = rl_monotonic_ns()

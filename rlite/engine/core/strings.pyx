@@ -16,7 +16,7 @@ from rlite.engine.core.errors cimport (
     E_OUT_OF_MEMORY, E_OVERFLOW, E_STRING_TOO_LONG, E_SYNTAX, E_WRONG_ARITY, E_WRONG_TYPE,
 )
 from rlite.engine.core.execute cimport (
-    call_error, call_t, enlist, find, int_arg, is_word, read, stripe_of,
+    CLASS_GENERIC, CLASS_STRING, call_error, call_t, enlist, event, find, int_arg, is_word, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
     NEVER, clear_deadline, create, lookup, remove_entry, set_deadline, set_value_size, stripe_t,
@@ -48,8 +48,9 @@ cdef inline void reply_value(call_t* c, entry_t* e) noexcept nogil:
         out_bulk(c.out, entry_value(e), e.vlen)
 
 
-cdef entry_t* store(call_t* c, int k, int key, entry_t* e, const char* value, size_t size) noexcept nogil:
-    """Gives the key (whose entry is `e`, or NULL) this value. NULL: no memory, and the error is written."""
+cdef entry_t* store(call_t* c, int k, int key, entry_t* e, const char* value, size_t size,
+                    const char* name) noexcept nogil:
+    """Gives the key (whose entry is `e`, or NULL) this value; `name` is the event. NULL: no memory, and the error is written."""
     cdef stripe_t* s = stripe_of(c, k)
     if e == NULL:
         e = create(c.ks, s, c.hashes[k], c.argv[key].data, c.argv[key].size, size, c.now_ns)
@@ -61,6 +62,7 @@ cdef entry_t* store(call_t* c, int k, int key, entry_t* e, const char* value, si
     memcpy(entry_value(e), value, size)
     e.flags = 0
     c.dirty += 1
+    event(c, k, name, CLASS_STRING)
     return e
 
 
@@ -107,6 +109,7 @@ cdef inline bint ttl_option(const call_t* c, int i, ttl_unit* unit) noexcept nog
 
 cdef bint give_deadline(call_t* c, int k, entry_t* e, int64_t at) noexcept nogil:
     if set_deadline(stripe_of(c, k), e, at):
+        event(c, k, b"expire", CLASS_GENERIC)
         return True
     call_error(c, E_OUT_OF_MEMORY)
     return False
@@ -159,7 +162,7 @@ cdef void set_(call_t* c) noexcept nogil:
         if not want_old:
             out_null(c.out, c.resp)
         return
-    e = store(c, 0, 1, e, c.argv[2].data, c.argv[2].size)
+    e = store(c, 0, 1, e, c.argv[2].data, c.argv[2].size, b"set")
     if e == NULL:
         return
     if has_ttl:
@@ -174,7 +177,7 @@ cdef void set_(call_t* c) noexcept nogil:
 cdef void setnx(call_t* c) noexcept nogil:
     if find(c, 0, 1) != NULL:
         out_int(c.out, 0)
-    elif store(c, 0, 1, NULL, c.argv[2].data, c.argv[2].size) != NULL:
+    elif store(c, 0, 1, NULL, c.argv[2].data, c.argv[2].size, b"set") != NULL:
         out_int(c.out, 1)
 
 
@@ -183,7 +186,7 @@ cdef void set_with_ttl(call_t* c, ttl_unit unit) noexcept nogil:
     cdef entry_t* e
     if not deadline_arg(c, 2, unit, &at):
         return
-    e = store(c, 0, 1, find(c, 0, 1), c.argv[3].data, c.argv[3].size)
+    e = store(c, 0, 1, find(c, 0, 1), c.argv[3].data, c.argv[3].size, b"set")
     if e != NULL and give_deadline(c, 0, e, at):
         out_ok(c.out)
 
@@ -201,7 +204,7 @@ cdef void getset(call_t* c) noexcept nogil:
     if e != NULL and not is_string(c, e):
         return
     reply_value(c, e)
-    e = store(c, 0, 1, e, c.argv[2].data, c.argv[2].size)
+    e = store(c, 0, 1, e, c.argv[2].data, c.argv[2].size, b"set")
     if e != NULL:
         clear_deadline(stripe_of(c, 0), e)
 
@@ -212,6 +215,7 @@ cdef void getdel(call_t* c) noexcept nogil:
         return
     reply_value(c, e)
     if e != NULL:
+        event(c, 0, b"del", CLASS_GENERIC)
         remove_entry(stripe_of(c, 0), c.hashes[0], e)
         c.dirty += 1
 
@@ -249,11 +253,13 @@ cdef void getex(call_t* c) noexcept nogil:
     if has_ttl:
         c.dirty += 1
         if at <= c.now_ns // 1000000:
+            event(c, 0, b"del", CLASS_GENERIC)
             remove_entry(stripe_of(c, 0), c.hashes[0], e)
         else:
             give_deadline(c, 0, e, at)
     elif persist and e.heap_pos:
         clear_deadline(stripe_of(c, 0), e)
+        event(c, 0, b"persist", CLASS_GENERIC)
         c.dirty += 1
 
 
@@ -270,7 +276,7 @@ cdef void mset_pairs(call_t* c) noexcept nogil:
     cdef int i
     cdef entry_t* e
     for i in range(1, c.argc, 2):
-        e = store(c, i // 2, i, find(c, i // 2, i), c.argv[i + 1].data, c.argv[i + 1].size)
+        e = store(c, i // 2, i, find(c, i // 2, i), c.argv[i + 1].data, c.argv[i + 1].size, b"set")
         if e == NULL:
             return
         if e.heap_pos:
@@ -319,7 +325,7 @@ cdef void add(call_t* c, int64_t by) noexcept nogil:
         return
     v += by
     size = format_int(text, v)
-    if store(c, 0, 1, e, text, size) != NULL:
+    if store(c, 0, 1, e, text, size, b"incrby") != NULL:
         out_int(c.out, v)
 
 
@@ -399,10 +405,23 @@ cdef void incrbyfloat(call_t* c) noexcept nogil:
         call_error(c, E_NAN_OR_INFINITY)
         return
     size = format_long_double(text, sizeof(text), v)
-    e = store(c, 0, 1, e, text, size)
+    e = store(c, 0, 1, e, text, size, b"incrbyfloat")
     if e != NULL:
         e.flags = ENTRY_TEXT
         out_bulk(c.out, text, size)
+
+
+def sum_of_floats(bytes a, bytes b):
+    """The sum of two numbers in text, as INCRBYFLOAT writes it; None where one of them is no number, b"" where the sum
+    is not a finite one."""
+    cdef longdouble x = 0, y = 0
+    cdef char text[5200]
+    if not parse_long_double(a, len(a), &x) or not parse_long_double(b, len(b), &y):
+        return None
+    x += y
+    if isnanl(x) or isinfl(x):
+        return b""
+    return text[:format_long_double(text, sizeof(text), x)]
 
 
 # --- parts -----------------------------------------------------------------------------------------------------------
@@ -440,7 +459,7 @@ cdef void append(call_t* c) noexcept nogil:
     if e == NULL:      # as SET: no `raw` about it
         if <int64_t>c.argv[2].size > c.ks.max_string:
             call_error(c, E_STRING_TOO_LONG)
-        elif store(c, 0, 1, NULL, c.argv[2].data, c.argv[2].size) != NULL:
+        elif store(c, 0, 1, NULL, c.argv[2].data, c.argv[2].size, b"append") != NULL:
             out_int(c.out, c.argv[2].size)
         return
     if not is_string(c, e):
@@ -451,6 +470,7 @@ cdef void append(call_t* c) noexcept nogil:
     if e != NULL:
         memcpy(entry_value(e) + old, c.argv[2].data, c.argv[2].size)
         c.dirty += 1
+        event(c, 0, b"append", CLASS_STRING)
         out_int(c.out, size)
 
 
@@ -479,6 +499,7 @@ cdef void setrange(call_t* c) noexcept nogil:
     if e != NULL:
         memcpy(entry_value(e) + offset, c.argv[3].data, c.argv[3].size)
         c.dirty += 1
+        event(c, 0, b"setrange", CLASS_STRING)
         out_int(c.out, size)
 
 

@@ -1,12 +1,17 @@
-"""The hash table of one stripe: entries, buckets of one cache line, growth a bucket at a time.
+"""A hash table: buckets of one cache line, growth a bucket at a time. A stripe's holds entries; a large hash, set or
+sorted set has one of its own, whose items are passed as entry_t* too, and keep their keys elsewhere (`key_at`).
 
 Knows nothing of locks, time or commands: whoever calls holds the stripe's lock. Nothing here needs the GIL.
 """
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 cdef enum:                     # value_type
-    TYPE_STRING = 0
-    TYPE_OBJECT = 1            # the value area holds one PyObject* (rlite.engine.types); only touched with the GIL
+    TYPE_STRING = 0            # Redis's numbers, which DEBUG DIGEST hashes
+    TYPE_LIST = 1              # the value area of all but strings holds a pointer (values.pxd)
+    TYPE_SET = 2
+    TYPE_ZSET = 3
+    TYPE_HASH = 4
+    TYPE_STREAM = 6
 
 cdef enum:                     # entry_flag
     ENTRY_RAW = 1              # OBJECT ENCODING says `raw` whatever the length: APPEND, SETRANGE or SETBIT made it
@@ -22,7 +27,7 @@ cdef struct entry_t:           # one allocation: this header, then the key's byt
     uint8_t type               # value_type
     uint8_t flags              # entry_flag
     uint8_t lfu                # logarithmic access counter (LFU policies)
-    uint8_t spare
+    uint8_t encoding           # of a value that is no string (values.pxd)
 
 cdef struct bucket_t:          # 64 bytes
     uint64_t meta              # bits 0-6: slot holds an entry; bit 7: slot[6] is a child bucket; bytes 1-7: tags
@@ -35,10 +40,13 @@ cdef struct table_t:
     int64_t rehash_at          # next bucket of [0] to move to [1]; -1: not rehashing
     int64_t bytes              # what both arrays and all child buckets take
     uint64_t seed[2]           # SipHash key, the same in every table of a process
+    int key_at                 # where an item's key begins, and its length (4 bytes) stands
+    int klen_at
 
 ctypedef void (*visit_fn)(void* context, entry_t* e) noexcept nogil
 
-cdef void table_init(table_t* t, const uint64_t* seed) noexcept nogil
+cdef void table_init(table_t* t, const uint64_t* seed) noexcept nogil     # of entries
+cdef void table_init_items(table_t* t, const uint64_t* seed, int key_at, int klen_at) noexcept nogil   # of others
 cdef void table_release(table_t* t) noexcept nogil           # the arrays; entries are the caller's
 cdef int64_t table_size(const table_t* t) noexcept nogil
 cdef entry_t* table_find(table_t* t, uint64_t h, const char* key, size_t klen) noexcept nogil

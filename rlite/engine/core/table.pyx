@@ -1,5 +1,5 @@
 # cython: cdivision=True
-"""The hash table of one stripe. Runs under the stripe's lock, without the GIL.
+"""The hash table. Runs under the stripe's lock, without the GIL.
 
 A bucket is one cache line: seven slots, seven tags (the top byte of each hash) and a bit for each slot that is taken,
 so a look-up touches the bucket's line and, nearly always, only the entry it wants. A full bucket turns its last slot
@@ -9,7 +9,7 @@ one; either way entries move a bucket at a time, with each write, so that no sin
 Cursors of `table_scan` count buckets with the bits reversed, highest first: when a table doubles or halves, the
 buckets already visited stay exactly the ones whose entries were returned (the method of Redis's SCAN, by P. Noordhuis).
 """
-from libc.stdint cimport int64_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp
 
@@ -28,7 +28,22 @@ cdef uint64_t ONES = <uint64_t>0x0101010101010100      # one in each tag byte; b
 cdef uint64_t TOPS = <uint64_t>0x8080808080808000
 
 
+cdef inline char* item_key(const table_t* t, entry_t* e) noexcept nogil:
+    return <char*>e + t.key_at
+
+
+cdef inline uint32_t item_klen(const table_t* t, entry_t* e) noexcept nogil:
+    return (<uint32_t*>(<char*>e + t.klen_at))[0]
+
+
 cdef void table_init(table_t* t, const uint64_t* seed) noexcept nogil:
+    cdef entry_t* e = NULL
+    table_init_items(t, seed, <int>sizeof(entry_t), <int><uintptr_t>&e.klen)
+
+
+cdef void table_init_items(table_t* t, const uint64_t* seed, int key_at, int klen_at) noexcept nogil:
+    t.key_at = key_at
+    t.klen_at = klen_at
     t.buckets[0] = NULL
     t.buckets[1] = NULL
     t.exp[0] = -1
@@ -108,7 +123,7 @@ cdef entry_t* table_find(table_t* t, uint64_t h, const char* key, size_t klen) n
                 i = (rl_ctz64(candidates) >> 3) - 1
                 if (b.meta >> i) & 1:
                     e = <entry_t*>b.slot[i]
-                    if e.klen == klen and memcmp(entry_key(e), key, klen) == 0:
+                    if item_klen(t, e) == klen and memcmp(item_key(t, e), key, klen) == 0:
                         return e
                 candidates &= candidates - 1
             if not b.meta & CHAINED:
@@ -225,7 +240,7 @@ cdef void table_rehash(table_t* t, int steps) noexcept nogil:
                 if (at.meta >> i) & 1:
                     e = <entry_t*>at.slot[i]
                     # No memory for a child bucket leaves the rest of this bucket for the next write.
-                    if not place(t, 1, siphash13(t.seed, entry_key(e), e.klen), e):
+                    if not place(t, 1, siphash13(t.seed, item_key(t, e), item_klen(t, e)), e):
                         return
                     t.used[0] -= 1
                     at.meta &= ~(<uint64_t>1 << i)
