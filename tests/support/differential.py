@@ -5,7 +5,8 @@ order can not be equal. After the program the two keyspaces are compared too, si
 and store badly. What differs is shown as the shortest prefix that shows it, with both replies.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -20,7 +21,6 @@ from support.wire import (
     Int,
     Map,
     NoReplyError,
-    Null,
     Reply,
     Set,
     Simple,
@@ -151,7 +151,7 @@ def _exchange(wire: Wire, step: Step) -> bytes:
 
 
 def keyspace(server: Server, databases: Sequence[int] = (0, 1)) -> dict[tuple[int, bytes], str]:
-    """Every key with its type, its value when it is a string, and roughly its TTL."""
+    """Every key with its type, a digest of its value, and whether it has a TTL."""
     found: dict[tuple[int, bytes], str] = {}
     with server.wire() as wire:
         for database in databases:
@@ -160,7 +160,7 @@ def keyspace(server: Server, databases: Sequence[int] = (0, 1)) -> dict[tuple[in
             assert isinstance(keys, Array)
             for key in sorted(item.data for item in keys.items if isinstance(item, Bulk)):
                 kind, ttl = wire.command("TYPE", key), wire.command("TTL", key)
-                value = wire.command("GET", key) if kind == Simple(b"string") else Null(b"$")
+                value = wire.command("DEBUG", "DIGEST-VALUE", key)
                 volatile = isinstance(ttl, Int) and ttl.value >= 0
                 found[database, key] = f"{kind} {value} {'volatile' if volatile else 'persistent'}"
     return found
@@ -188,6 +188,28 @@ class Pair:
         our_keys, their_keys = keyspace(self.ours), keyspace(self.theirs)
         text = "\n    ".join(map(str, steps))
         assert our_keys == their_keys, f"the keyspaces differ after\n    {text}"
+
+    @contextmanager
+    def configured(self, directives: Mapping[str, str]) -> Iterator[None]:
+        """Both servers with these directives; afterwards with those they had."""
+        before: dict[Server, dict[str, bytes]] = {}
+        for server in (self.ours, self.theirs):
+            with server.wire() as wire:
+                before[server] = {}
+                for name, value in directives.items():
+                    reply = wire.command("CONFIG", "GET", name)
+                    assert isinstance(reply, Array)
+                    old = reply.items[1]
+                    assert isinstance(old, Bulk)
+                    before[server][name] = old.data
+                    assert wire.command("CONFIG", "SET", name, value) == Simple(b"OK")
+        try:
+            yield
+        finally:
+            for server, old_values in before.items():
+                with server.wire() as wire:
+                    for name, was in old_values.items():
+                        assert wire.command("CONFIG", "SET", name, was) == Simple(b"OK")
 
     def needs(self, *commands: str) -> None:
         """Skip the test as long as our server lacks a command it builds on (lists, for wrong types)."""

@@ -64,7 +64,7 @@ def missing_programs(package: str) -> list[str]:
     return [program for program in PACKAGES[package] if shutil.which(program) is None]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Server:
     """A running server process."""
 

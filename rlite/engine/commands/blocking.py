@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rlite.engine.core.database import Database
 from rlite.engine.core.resp import encode
 from rlite.engine.errors import CommandError
-from rlite.engine.reply import BLOCK, ErrorReply, Reply
+from rlite.engine.reply import BLOCK, NULL_ARRAY, ErrorReply, Reply
 
 if TYPE_CHECKING:
     from rlite.engine.commands.call import Call
@@ -29,36 +29,41 @@ Attempt = Callable[["Call"], Reply]  # BLOCK: nothing yet
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One blocked client. timeout_reply: what it hears when the time is up."""
+    """One blocked client. When the time is up it hears a null array."""
 
     client: "Client"
     call: "Call"
     attempt: Attempt
     places: list[tuple[int, bytes]]
-    timeout_reply: Reply
     timer: "Timer | None" = None
     answered: threading.Event = field(default_factory=threading.Event)  # for clients in process
     reply: Reply = None
 
 
-def block(
-    call: "Call", keys: Sequence[bytes], seconds: float, attempt: Attempt, timeout_reply: Reply
+def waits(
+    call: "Call", keys: Sequence[bytes], seconds: float, attempt: Attempt, empty: Reply = NULL_ARRAY
 ) -> Reply:
-    """Has the client wait for a change of these keys (their stripes are locked); 0 seconds: for ever.
+    """Tries at once; where there is nothing, has the client wait for a change of these keys.
 
-    Inside a transaction or a script nobody waits: the answer is that of the timeout.
+    seconds: 0 is for ever. empty: the answer inside a transaction or a script, where nobody waits.
     """
+    reply = attempt(call)
+    if reply is not BLOCK:
+        return reply
+    return empty if call.may_not_block else block(call, keys, seconds, attempt)
+
+
+def block(call: "Call", keys: Sequence[bytes], seconds: float, attempt: Attempt) -> Reply:
+    """Has the client wait for a change of these keys; their stripes are locked."""
     client, server = call.client, call.server
-    if call.may_not_block:
-        return timeout_reply
     places = list(dict.fromkeys((client.database, key) for key in keys))
-    waiter = Waiter(client, call, attempt, places, timeout_reply)
+    waiter = Waiter(client, call, attempt, places)
     for place in places:
         server.waiting.setdefault(place, deque()).append(waiter)
         server.keyspace.observe(place[0], place[1], 1)
     server.blocked[client.id] = waiter
     if seconds:
-        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, waiter.timeout_reply))
+        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, NULL_ARRAY))
     return BLOCK
 
 
@@ -91,7 +96,7 @@ def unblock(server: "Context", client: "Client", reply: Reply = None, *, by_time
     waiter = server.blocked.get(client.id)
     if waiter is None:
         return False
-    end(server, waiter, waiter.timeout_reply if by_timeout else reply)
+    end(server, waiter, NULL_ARRAY if by_timeout else reply)
     return True
 
 

@@ -92,7 +92,7 @@ class Call:
         if count < 1:
             raise CommandError(errors.NUMKEYS_POSITIVE)
         if count > len(self.args) - index - 1:
-            raise CommandError(errors.NUMKEYS_TOO_MANY)
+            raise CommandError(errors.SYNTAX)
         return count
 
     def seconds(self, index: Integer) -> float:

@@ -82,8 +82,9 @@ core_command(
 )  # fmt: skip
 def hincrbyfloat(call: Call) -> Reply:
     key, field, by = call.args[1:4]
-    if sum_of_floats(b"0", by) is None:
-        raise CommandError(errors.NOT_A_FLOAT)
+    step = sum_of_floats(b"0", by)
+    if not step:
+        raise CommandError(errors.NOT_A_FLOAT if step is None else errors.NOT_FINITE)
     view = call.db.hash_(key, create=True)
     old = view.get(field)
     if old is not None and sum_of_floats(old, b"0") is None:
@@ -156,9 +157,9 @@ def paired(call: Call, pairs: "Sequence[tuple[Reply, Reply]]") -> Reply:
     return [item for pair in pairs for item in pair]
 
 
-def scan_options(call: Call, flag: bytes = b"") -> tuple[int, bytes | None, int, bool]:
-    """(cursor, pattern, count, whether `flag` is there) of HSCAN, SSCAN and ZSCAN."""
-    cursor, pattern, count, flagged = parse_cursor(call.args[2]), None, 10, False
+def scan_options(call: Call, flag: bytes = b"") -> tuple[bytes | None, int, bool]:
+    """(pattern, count, whether `flag` is there) of HSCAN, SSCAN and ZSCAN."""
+    pattern, count, flagged = None, 10, False
     i = 3
     while i < len(call.args):
         word = call.word(i)
@@ -173,11 +174,11 @@ def scan_options(call: Call, flag: bytes = b"") -> tuple[int, bytes | None, int,
             if count < 1:
                 raise CommandError(errors.SYNTAX)
         elif word == b"MATCH":
-            pattern = call.args[i + 1]
+            pattern = None if call.args[i + 1] == b"*" else call.args[i + 1]
         else:
             raise CommandError(errors.SYNTAX)
         i += 2
-    return cursor, pattern, min(count, 2**40), flagged
+    return pattern, min(count, 2**40), flagged
 
 
 @command(
@@ -186,10 +187,11 @@ def scan_options(call: Call, flag: bytes = b"") -> tuple[int, bytes | None, int,
     complexity="O(1) a call; O(n) for a whole walk", summary="Walks the fields of a hash, some at a time.",
 )  # fmt: skip
 def hscan(call: Call) -> Reply:
-    cursor, pattern, count, bare = scan_options(call, b"NOVALUES")
+    cursor = parse_cursor(call.args[2])
     view = call.db.hash_(call.args[1])
     call.looked_up(view is not None)
     if view is None:
         return [b"0", []]
+    pattern, count, bare = scan_options(call, b"NOVALUES")
     cursor, pairs = view.scan(cursor, count, pattern)
     return [b"%d" % cursor, [item for pair in pairs for item in (pair[:1] if bare else pair)]]

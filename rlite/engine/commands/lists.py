@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence, Sized
 
 from rlite.engine import errors
-from rlite.engine.commands.blocking import block
+from rlite.engine.commands.blocking import waits
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, command, core_command
 from rlite.engine.errors import CommandError
@@ -224,14 +224,6 @@ def rpoplpush(call: Call) -> Reply:
     return move_element(call, from_left=False, to_left=True)
 
 
-def waits(
-    call: Call, keys: Sequence[bytes], seconds: float, attempt: Callable[[Call], Reply], empty: Reply
-) -> Reply:
-    """Tries at once, and blocks where there is nothing."""
-    reply = attempt(call)
-    return block(call, keys, seconds, attempt, empty) if reply is BLOCK else reply
-
-
 def move_or_wait(call: Call, from_left: bool, to_left: bool, seconds: float) -> Reply:
     def attempt(call: Call) -> Reply:
         view = call.db.list(call.args[1])
@@ -275,7 +267,7 @@ def pop_first(call: Call, keys: Sequence[bytes], left: bool) -> Reply:
 
 def pop_or_wait(call: Call, left: bool) -> Reply:
     seconds, keys = call.seconds(len(call.args) - 1), call.args[1:-1]
-    return waits(call, keys, seconds, lambda call: pop_first(call, keys, left), NULL_ARRAY)
+    return waits(call, keys, seconds, lambda call: pop_first(call, keys, left))
 
 
 @command(
@@ -302,11 +294,13 @@ def option_count(call: Call, index: int) -> int:
     """What follows the fixed arguments of LMPOP and ZMPOP: nothing, or COUNT and how many."""
     if index == len(call.args):
         return 1
-    if len(call.args) - index != 2 or call.word(index) != b"COUNT":
+    if index + 1 == len(call.args) or call.word(index) != b"COUNT":
         raise CommandError(errors.SYNTAX)
     count = call.int(index + 1, errors.COUNT_POSITIVE)
     if count < 1:
         raise CommandError(errors.COUNT_POSITIVE)
+    if index + 2 < len(call.args):
+        raise CommandError(errors.SYNTAX)
     return count
 
 
@@ -352,4 +346,4 @@ def lmpop(call: Call) -> Reply:
 def blmpop(call: Call) -> Reply:
     seconds = call.seconds(1)
     keys, attempt = pop_many(call, 2)
-    return waits(call, keys, seconds, attempt, NULL_ARRAY)
+    return waits(call, keys, seconds, attempt)

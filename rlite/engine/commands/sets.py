@@ -1,12 +1,14 @@
 """Sets. Membership is the core's (core/sets.pyx); here are random members, walks, and sets made of sets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, command, core_command
 from rlite.engine.commands.hashes import picked, scan_options
 from rlite.engine.commands.lists import tell_if_gone
+from rlite.engine.commands.walking import parse_cursor
 from rlite.engine.core.views import SetView
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import Reply, RespSet
@@ -121,11 +123,12 @@ def smove(call: Call) -> Reply:
     complexity="O(1) a call; O(n) for a whole walk", summary="Walks the members of a set, some at a time.",
 )  # fmt: skip
 def sscan(call: Call) -> Reply:
-    cursor, pattern, count, _ = scan_options(call)
+    cursor = parse_cursor(call.args[2])
     view = call.db.set_(call.args[1])
     call.looked_up(view is not None)
     if view is None:
         return [b"0", []]
+    pattern, count, _ = scan_options(call)
     cursor, members = view.scan(cursor, count, pattern)
     return [b"%d" % cursor, list[Reply](members)]
 
@@ -138,13 +141,16 @@ def opened(call: Call, keys: Sequence[bytes]) -> list[SetView | None]:
     return [call.db.set_(key) for key in keys]
 
 
-def intersection(call: Call, keys: Sequence[bytes]) -> list[bytes]:
+def common(call: Call, keys: Sequence[bytes]) -> Iterator[bytes]:
+    """The members that all have, one by one; the smallest set is walked."""
     views = opened(call, keys)
-    found = [view for view in views if view is not None]
-    if len(found) < len(views):
-        return []
-    found.sort(key=len)
-    return [member for member in found[0].members() if all(view.has(member) for view in found[1:])]
+    found = sorted((view for view in views if view is not None), key=len)
+    if len(found) == len(views):
+        yield from (member for member in found[0].members() if all(view.has(member) for view in found[1:]))
+
+
+def intersection(call: Call, keys: Sequence[bytes]) -> list[bytes]:
+    return list(common(call, keys))
 
 
 def union(call: Call, keys: Sequence[bytes]) -> list[bytes]:
@@ -215,18 +221,22 @@ declare_algebra("SDIFF", difference, "the members of the first set that no other
     summary="Counts the members that all of several sets have.",
 )  # fmt: skip
 def sintercard(call: Call) -> Reply:
-    keys, limit = counted_and_limited(call)
-    return min(limit or 2**63, len(intersection(call, keys)))
+    count = call.int(1, errors.NUMKEYS_POSITIVE)
+    if count < 1:
+        raise CommandError(errors.NUMKEYS_POSITIVE)
+    if count > len(call.args) - 2:
+        raise CommandError(errors.NUMKEYS_TOO_MANY)
+    limit = limit_after(call, 2 + count)
+    return sum(1 for _ in islice(common(call, call.args[2 : 2 + count]), limit or None))
 
 
-def counted_and_limited(call: Call) -> tuple[list[bytes], int]:
-    """The keys behind their number, and LIMIT (0: none), of SINTERCARD and ZINTERCARD."""
-    count = call.count_of_keys(1)
-    keys, limit = call.args[2 : 2 + count], 0
-    for i in range(2 + count, len(call.args), 2):
+def limit_after(call: Call, index: int) -> int:
+    """LIMIT (0: none) of SINTERCARD and ZINTERCARD, which may stand from argument `index` on."""
+    limit = 0
+    for i in range(index, len(call.args), 2):
         if call.word(i) != b"LIMIT" or i + 1 == len(call.args):
             raise CommandError(errors.SYNTAX)
         limit = call.int(i + 1, errors.LIMIT_IS_NEGATIVE)
         if limit < 0:
             raise CommandError(errors.LIMIT_IS_NEGATIVE)
-    return keys, limit
+    return limit

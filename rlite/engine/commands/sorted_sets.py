@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlite.engine import errors
+from rlite.engine.commands.blocking import waits
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, command, core_command
 from rlite.engine.commands.hashes import paired, pick_count, picked, scan_options
-from rlite.engine.commands.lists import bounds, option_count, tell_if_gone, waits
+from rlite.engine.commands.lists import bounds, option_count, tell_if_gone
+from rlite.engine.commands.walking import parse_cursor
 from rlite.engine.core.views import SortedSetView, parse_score
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import BLOCK, NULL_ARRAY, Reply
@@ -71,7 +73,8 @@ core_command(
 def score_bound(raw: bytes) -> tuple[float, bool]:
     """(score, whether it is left out) of one end of a range: `1.5`, `(1.5`, `-inf`."""
     exclusive = raw[:1] == b"("
-    score = parse_score(raw[1:] if exclusive else raw)
+    text = raw[1:] if exclusive else raw
+    score = parse_score(text.lstrip()) if text else 0.0  # as strtod reads them
     if score is None:
         raise CommandError(errors.MIN_MAX_FLOAT)
     return score, exclusive
@@ -350,11 +353,12 @@ def zrandmember(call: Call) -> Reply:
     complexity="O(1) a call; O(n) for a whole walk", summary="Walks the members, some at a time.",
 )  # fmt: skip
 def zscan(call: Call) -> Reply:
-    cursor, pattern, count, _ = scan_options(call)
+    cursor = parse_cursor(call.args[2])
     view = call.db.sorted_set(call.args[1])
     call.looked_up(view is not None)
     if view is None:
         return [b"0", []]
+    pattern, count, _ = scan_options(call)
     cursor, pairs = view.scan(cursor, count, pattern)
     return [b"%d" % cursor, [part for member, score in pairs for part in (member, score_text(score))]]
 
@@ -391,7 +395,7 @@ def pop_or_wait(call: Call, lowest: bool) -> Reply:
                 return [key, member, score]
         return BLOCK
 
-    return waits(call, keys, seconds, attempt, NULL_ARRAY)
+    return waits(call, keys, seconds, attempt)
 
 
 @command(
@@ -452,4 +456,4 @@ def zmpop(call: Call) -> Reply:
 def bzmpop(call: Call) -> Reply:
     seconds = call.seconds(1)
     keys, attempt = pop_many(call, 2)
-    return waits(call, keys, seconds, attempt, NULL_ARRAY)
+    return waits(call, keys, seconds, attempt)

@@ -7,7 +7,7 @@ from rlite.engine import errors
 from rlite.engine.commands.call import Call, parse_int
 from rlite.engine.commands.declare import Keys, command
 from rlite.engine.commands.hashes import paired
-from rlite.engine.commands.sets import counted_and_limited
+from rlite.engine.commands.sets import limit_after
 from rlite.engine.commands.sorted_sets import store_pairs
 from rlite.engine.core.views import SortedSetView, parse_score
 from rlite.engine.errors import CommandError
@@ -38,8 +38,8 @@ def added(a: float, b: float) -> float:
 AGGREGATES: dict[bytes, Join] = {b"SUM": added, b"MIN": min, b"MAX": max}
 
 
-def inputs(call: Call, first: int, *, weighted: bool, shown: bool) -> tuple[list[Scores], Join, bool]:
-    """(scores by weight, how to join them, WITHSCORES) of a command whose `numkeys` is argument `first`."""
+def input_keys(call: Call, first: int) -> list[bytes]:
+    """The keys of a command whose `numkeys` is argument `first`."""
     count = parse_int(call.args[first])
     if count is None:
         raise CommandError(errors.NOT_AN_INTEGER)
@@ -47,7 +47,13 @@ def inputs(call: Call, first: int, *, weighted: bool, shown: bool) -> tuple[list
         raise CommandError(errors.AT_LEAST_ONE_KEY % call.command.counted_as)
     if count > len(call.args) - first - 1:
         raise CommandError(errors.SYNTAX)
-    keys = call.args[first + 1 : first + 1 + count]
+    return call.args[first + 1 : first + 1 + count]
+
+
+def inputs(call: Call, first: int, *, weighted: bool, shown: bool) -> tuple[list[Scores], Join, bool]:
+    """(scores by weight, how to join them, WITHSCORES) of a command whose `numkeys` is argument `first`."""
+    keys = input_keys(call, first)
+    count = len(keys)
     weights, with_scores = [1.0] * count, False
     join: Callable[[float, float], float] = added
     sources = [scores_of(call, key) for key in keys]
@@ -152,5 +158,7 @@ declare_algebra("ZDIFF", difference, "", "the members of the first sorted set th
     summary="Counts the members that all of several sorted sets have.",
 )  # fmt: skip
 def zintercard(call: Call) -> Reply:
-    keys, limit = counted_and_limited(call)
-    return min(limit or 2**63, len(intersection([scores_of(call, key) for key in keys], added)))
+    keys = input_keys(call, 1)
+    sources = [scores_of(call, key) for key in keys]
+    limit = limit_after(call, 2 + len(keys))
+    return min(limit or 2**63, len(intersection(sources, added)))

@@ -79,6 +79,7 @@ cdef void event(call_t* c, int key, const char* name, char kind) noexcept nogil 
 cdef void call_error(call_t* c, int which) noexcept nogil
 cdef bint is_word(const arg_t* a, const char* word) noexcept nogil          # `word` in lower case
 cdef bint int_arg(call_t* c, int i, int64_t* v) noexcept nogil              # False: the error is written
+cdef bint count_arg(call_t* c, int i, int64_t* v) noexcept nogil            # the same, from 0 on
 
 
 cdef inline stripe_t* stripe_of(call_t* c, int k) noexcept nogil:

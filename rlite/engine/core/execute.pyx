@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
-from rlite.engine.core.errors cimport E_INVALID_EXPIRE, E_NOT_AN_INTEGER, E_WRONG_ARITY
+from rlite.engine.core.errors cimport E_INVALID_EXPIRE, E_MUST_BE_POSITIVE, E_NOT_AN_INTEGER, E_WRONG_ARITY
 from rlite.engine.core.keyspace cimport hash_key, keyspace_t, stripe_index
 from rlite.engine.core.resp cimport arg_t, out_error, parse_int
 
@@ -91,6 +91,13 @@ cdef bint int_arg(call_t* c, int i, int64_t* v) noexcept nogil:
     if parse_int(c.argv[i].data, c.argv[i].size, v):
         return True
     call_error(c, E_NOT_AN_INTEGER)
+    return False
+
+
+cdef bint count_arg(call_t* c, int i, int64_t* v) noexcept nogil:
+    if parse_int(c.argv[i].data, c.argv[i].size, v) and v[0] >= 0:
+        return True
+    call_error(c, E_MUST_BE_POSITIVE)
     return False
 
 

@@ -5,9 +5,9 @@ A list is one listpack while that is no larger than a node may be, a chain of th
 """
 from libc.stdint cimport int64_t
 
-from rlite.engine.core.errors cimport E_MUST_BE_POSITIVE, E_OUT_OF_MEMORY, E_WRONG_ARITY
+from rlite.engine.core.errors cimport E_OUT_OF_MEMORY, E_WRONG_ARITY
 from rlite.engine.core.execute cimport (
-    CLASS_LIST, call_error, call_t, drop_empty, enlist, event, find, int_arg, is_other, out_piece, read, stripe_of,
+    CLASS_LIST, call_error, call_t, count_arg, drop_empty, enlist, event, find, int_arg, is_other, out_piece, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport create_value, keyspace_t, settle
 from rlite.engine.core.packed cimport (
@@ -215,10 +215,7 @@ cdef void pop(call_t* c, bint left) noexcept nogil:
         call_error(c, E_WRONG_ARITY)
         return
     if c.argc == 3:
-        if not int_arg(c, 2, &want):
-            return
-        if want < 0:
-            call_error(c, E_MUST_BE_POSITIVE)
+        if not count_arg(c, 2, &want):
             return
     e = find(c, 0, 1)
     if is_other(c, e, TYPE_LIST):

@@ -6,7 +6,7 @@ A set is an intset while it holds a few numbers only, a listpack while it is sma
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport free
 
-from rlite.engine.core.errors cimport E_MUST_BE_POSITIVE, E_OUT_OF_MEMORY
+from rlite.engine.core.errors cimport E_OUT_OF_MEMORY
 from rlite.engine.core.execute cimport (
     CLASS_SET, call_error, call_t, drop_empty, enlist, event, find, is_other, out_piece, read, stripe_of,
 )

@@ -11,11 +11,11 @@ from libc.stdlib cimport free, strtod
 from libc.string cimport memcpy
 
 from rlite.engine.core.errors cimport (
-    E_MUST_BE_POSITIVE, E_NOT_A_FLOAT, E_OUT_OF_MEMORY, E_SCORE_NAN, E_SYNTAX, E_ZADD_GT_LT_NX, E_ZADD_INCR_PAIRS,
+    E_NOT_A_FLOAT, E_OUT_OF_MEMORY, E_SCORE_NAN, E_SYNTAX, E_ZADD_GT_LT_NX, E_ZADD_INCR_PAIRS,
     E_ZADD_NX_XX,
 )
 from rlite.engine.core.execute cimport (
-    CLASS_ZSET, call_error, call_t, drop_empty, enlist, event, find, int_arg, is_other, is_word, read, stripe_of,
+    CLASS_ZSET, call_error, call_t, count_arg, drop_empty, enlist, event, find, int_arg, is_other, is_word, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport create_value, keyspace_t, settle
 from rlite.engine.core.packed cimport (
@@ -585,10 +585,7 @@ cdef void pop(call_t* c, bint lowest) noexcept nogil:
         call_error(c, E_SYNTAX)
         return
     if c.argc == 3:
-        if not int_arg(c, 2, &want):
-            return
-        if want < 0:
-            call_error(c, E_MUST_BE_POSITIVE)
+        if not count_arg(c, 2, &want):
             return
     e = find(c, 0, 1)
     if is_other(c, e, TYPE_ZSET):

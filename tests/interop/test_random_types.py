@@ -1,0 +1,192 @@
+"""Random programs over each type answer, and store, as on the real redis-server.
+
+Left out is what is random by itself (SPOP of a few): tests/commands holds that against a model. The peer is
+7.0, so OBJECT ENCODING is asked only where 7.4 says the same.
+"""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support.differential import Pair
+from support.grammar import choice, coherent, commands
+from support.programs import Step
+
+LONG = b"l" * 70  # beyond every *-max-listpack-value
+WORDS = {
+    "key": choice("a", "b", "c", "{d}e"),
+    "value": choice("", "v", "w", "x", "10", "-5", "3.5", "0", "9223372036854775807", b"\x00\xff", LONG),
+    "int": choice("0", "1", "-1", "2", "-2", "3", "5", "-100", "100", "x", "", "1.5", "9223372036854775807"),
+    "small": choice("0", "1", "2", "3", "10"),
+    "count": choice("1", "2", "3", "0", "-1", "100", "x"),
+    "field": choice("f", "g", "h", "1", "", "-12", LONG),
+    "float": choice("1", "0.1", "-0.3", "1e3", "3.0", "-1e-3", "nan", "inf", "-inf", "x", "", "1e20", "0"),
+    "score": choice("0", "1", "2", "-1", "1.5", "1e300", "inf", "-inf", "0.1", "3", "nan", "x", "1e-5"),
+    "low": choice("-inf", "0", "(0", "1", "(1", "-1.5", "x", "(", "nan", "+inf"),
+    "high": choice("+inf", "inf", "2", "(2", "1", "(1.5", "3", "x", "(inf", "-inf"),
+    "lexlow": choice("-", "[a", "(a", "[m", "(n", "a", "+", "[", "("),
+    "lexhigh": choice("+", "[z", "(z", "[m", "(n", "z", "-", "["),
+    "member": choice("m", "n", "o", "p", "1", "2", "", "zz", LONG),
+    "pattern": choice("*", "m*", "?", "[fg]", "1*", "nosuch"),
+}  # fmt: skip
+GENERIC = """
+SET key value
+DEL key
+UNLINK key
+TYPE key
+EXISTS key
+RENAME key key
+COPY key key [REPLACE]
+EXPIRE key 1000
+PERSIST key
+MOVE key 1
+MULTI
+EXEC
+@unordered SORT key ALPHA
+"""
+LISTS = """
+(LPUSH|RPUSH) key value+
+(LPUSH|RPUSH) key value+
+(LPUSH|RPUSH) key value value value value value value value value value
+(LPUSHX|RPUSHX) key value+
+(LPOP|RPOP) key [count]
+LLEN key
+LRANGE key int int
+LRANGE key 0 -1
+LINDEX key int
+LSET key int value
+LINSERT key (BEFORE|AFTER) value value
+LREM key int value
+LTRIM key int int
+LPOS key value [RANK int] [COUNT count] [MAXLEN count]
+RPOPLPUSH key key
+LMOVE key key (LEFT|RIGHT) (LEFT|RIGHT)
+LMPOP small key+ (LEFT|RIGHT) [COUNT count]
+LMPOP 1 key (LEFT|RIGHT) [COUNT count]
+LMPOP 2 key key (LEFT|RIGHT) [COUNT count]
+(BLPOP|BRPOP) key 0.001
+BLMOVE key key (LEFT|RIGHT) (LEFT|RIGHT) 0.001
+BLMPOP 0.001 1 key (LEFT|RIGHT) [COUNT count]
+"""
+HASHES = """
+HSET key (field value)+
+HSET key field value field value field value field value
+HSETNX key field value
+HMSET key (field value)+
+HGET key field
+HMGET key field+
+@unordered HGETALL key
+@unordered HKEYS key
+@unordered HVALS key
+HDEL key field+
+HLEN key
+HEXISTS key field
+HSTRLEN key field
+HINCRBY key field int
+HINCRBYFLOAT key field float
+@unordered HRANDFIELD key 100
+@unordered HRANDFIELD key 100 WITHVALUES
+@kind HRANDFIELD key count [WITHVALUES]
+@unordered HSCAN key 0 [MATCH pattern] COUNT 1000
+OBJECT ENCODING key
+"""
+SETS = """
+SADD key member+
+SADD key member member member member
+SADD key (small|int)+
+SREM key member+
+SCARD key
+SISMEMBER key member
+SMISMEMBER key member+
+@unordered SMEMBERS key
+@unordered (SINTER|SUNION|SDIFF) key+
+(SINTERSTORE|SUNIONSTORE|SDIFFSTORE) key key+
+SINTERCARD small key+ [LIMIT count]
+SINTERCARD 2 key key [LIMIT count]
+SMOVE key key member
+@unordered SPOP key 100
+@unordered SRANDMEMBER key 100
+@kind SRANDMEMBER key count
+@unordered SSCAN key 0 [MATCH pattern] COUNT 1000
+"""
+SORTED_SETS = """
+ZADD key (score member)+
+ZADD key [NX|XX] [GT|LT] [CH] (score member)+
+ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member
+ZADD key 0 member 0 member 0 member 0 member
+ZINCRBY key score member
+ZREM key member+
+ZCARD key
+ZSCORE key member
+ZMSCORE key member+
+@code (ZRANK|ZREVRANK) key member
+ZCOUNT key low high
+ZLEXCOUNT key lexlow lexhigh
+(ZRANGE|ZREVRANGE) key int int [WITHSCORES]
+ZRANGE key 0 -1 WITHSCORES
+ZRANGE key low high BYSCORE [REV] [LIMIT int int] [WITHSCORES]
+ZRANGE key high low BYSCORE REV [LIMIT int int] [WITHSCORES]
+ZRANGE key lexlow lexhigh BYLEX [REV] [LIMIT int int]
+ZRANGE key lexhigh lexlow BYLEX REV [LIMIT int int]
+ZRANGEBYSCORE key low high [WITHSCORES] [LIMIT int int]
+ZREVRANGEBYSCORE key high low [WITHSCORES] [LIMIT int int]
+ZRANGEBYLEX key lexlow lexhigh [LIMIT int int]
+ZREVRANGEBYLEX key lexhigh lexlow [LIMIT int int]
+ZRANGESTORE key key int int [REV]
+ZRANGESTORE key key low high BYSCORE [LIMIT int int]
+ZRANGESTORE key key lexlow lexhigh BYLEX [REV] [LIMIT int int]
+ZREMRANGEBYRANK key int int
+ZREMRANGEBYSCORE key low high
+ZREMRANGEBYLEX key lexlow lexhigh
+(ZPOPMIN|ZPOPMAX) key [count]
+(BZPOPMIN|BZPOPMAX) key 0.001
+ZMPOP 2 key key (MIN|MAX) [COUNT count]
+BZMPOP 0.001 1 key (MIN|MAX) [COUNT count]
+(ZUNION|ZINTER) 2 key key [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)] [WITHSCORES]
+(ZUNION|ZINTER) small key+ [WITHSCORES]
+ZDIFF 2 key key [WITHSCORES]
+(ZUNIONSTORE|ZINTERSTORE) key 2 key key [WEIGHTS score score] [AGGREGATE (SUM|MIN|MAX)]
+(ZUNIONSTORE|ZINTERSTORE|ZDIFFSTORE) key small key+
+ZINTERCARD 2 key key [LIMIT count]
+@unordered ZRANDMEMBER key 100 [WITHSCORES]
+@kind ZRANDMEMBER key count [WITHSCORES]
+@unordered ZSCAN key 0 [MATCH pattern] COUNT 1000
+SADD key member+
+OBJECT ENCODING key
+"""
+GROUPS = {"lists": LISTS, "hashes": HASHES, "sets": SETS, "sorted-sets": SORTED_SETS}
+# Small thresholds make small programs cross them.
+NARROW = {
+    "list-max-listpack-size": "4",
+    "hash-max-listpack-entries": "3",
+    "set-max-intset-entries": "3",
+    "zset-max-listpack-entries": "3",
+}
+# The servers are the session's, and each program empties them first: no state passes between examples.
+KEPT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
+
+
+def check(pair: Pair, group: str, narrow: bool, examples: int) -> None:
+    """So many random programs of a group."""
+    one = commands(GROUPS[group] * 3 + GENERIC.replace("@unordered SORT key ALPHA\n", ""), WORDS)
+
+    @settings(max_examples=examples, deadline=None, suppress_health_check=KEPT, print_blob=True)
+    @given(st.lists(one, min_size=2, max_size=25), st.booleans(), st.sampled_from([2, 3]))
+    def program(steps: list[Step], pipelined: bool, protocol: int) -> None:
+        pair.same(coherent(steps), pipelined=pipelined, protocol=protocol)
+
+    with pair.configured(NARROW if narrow else {}):
+        program()
+
+
+@pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_random_programs(pair: Pair, group: str, narrow: bool) -> None:
+    check(pair, group, narrow, 400)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_many_random_programs(pair: Pair, group: str, narrow: bool) -> None:
+    check(pair, group, narrow, 10_000)
