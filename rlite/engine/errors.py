@@ -83,6 +83,7 @@ STREAM_ID_SMALLER = "ERR The ID specified in XADD is equal or smaller than the t
 STREAM_ID_ZERO = "ERR The ID specified in XADD must be greater than 0-0"
 STREAM_ID_LAST = "ERR The stream has exhausted the last possible ID, unable to add more items"
 LIMIT_WITHOUT_APPROX = "ERR syntax error, LIMIT cannot be used without the special ~ option"
+LIMIT_WITHOUT_STRATEGY = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
 TRIM_TWICE = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
 MAXLEN_NEGATIVE = "ERR The MAXLEN argument must be >= 0."
 LIMIT_NEGATIVE = "ERR The LIMIT argument must be >= 0."
@@ -95,6 +96,11 @@ XREAD_GROUP_ID = (
 XREADGROUP_DOLLAR = (
     "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this "
     "consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return "
+    "an empty result set."
+)
+XREADGROUP_PLUS = (
+    "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this "
+    "consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return "
     "an empty result set."
 )
 XREADGROUP_WITHOUT_GROUP = "ERR Missing GROUP option for XREADGROUP"
@@ -114,6 +120,7 @@ ENTRIES_READ = "ERR value for ENTRIESREAD must be positive or -1"
 XSETID_SMALLER = "ERR The ID specified in XSETID is smaller than the target stream top item"
 XSETID_ADDED_SMALLER = "ERR The entries_added specified in XSETID is smaller than the target stream length"
 XSETID_DELETED = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"
+XSETID_DELETED_TOP = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"
 XSETID_ADDED = "ERR entries_added must be positive"
 START_GREATER = "ERR start ID must be less than or equal to the end ID"
 INVALID_START = "ERR invalid start ID for the interval"

@@ -153,13 +153,54 @@ ZINTERCARD 2 key key [LIMIT count]
 SADD key member+
 OBJECT ENCODING key
 """
-GROUPS = {"lists": LISTS, "hashes": HASHES, "sets": SETS, "sorted-sets": SORTED_SETS}
+STREAMS = """
+XADD key newid (field value)+
+XADD key newid field value
+XADD key newid field value
+XADD key [NOMKSTREAM] [(MAXLEN|MINID) [=] count] newid (field value)+
+XADD key (MAXLEN|MINID) = count [LIMIT count] newid field value
+XLEN key
+XRANGE key (low|-) (high|'+') [COUNT count]
+XREVRANGE key (high|'+') (low|-) [COUNT count]
+XRANGE key - '+'
+XDEL key id+
+XTRIM key (MAXLEN|MINID) [=] (count|id) [LIMIT count]
+@code XREAD [COUNT count] STREAMS key id
+@code XREAD [COUNT count] STREAMS key key (id|$) (id|$)
+@code XREAD [COUNT count] BLOCK 1 STREAMS key key (id|$) (id|$)
+@code XSETID key id [ENTRIESADDED count] [MAXDELETEDID id]
+XGROUP CREATE key group (id|$) [MKSTREAM] [ENTRIESREAD count]
+XGROUP CREATE key 'g' 0 MKSTREAM
+XGROUP SETID key group (id|$) [ENTRIESREAD count]
+XGROUP DESTROY key group
+@kind XGROUP CREATECONSUMER key group consumer
+XGROUP DELCONSUMER key group consumer
+@code XREADGROUP GROUP group consumer [COUNT count] [NOACK] STREAMS key (id|>)
+@code XREADGROUP GROUP 'g' consumer STREAMS key >
+@code XREADGROUP GROUP 'g' consumer COUNT 1 STREAMS key >
+XACK key group id+
+XPENDING key group
+@shape XPENDING key group [IDLE small] (low|-) (high|'+') count [consumer]
+XCLAIM key group consumer 0 id+ [IDLE small] [RETRYCOUNT small] [FORCE] [JUSTID] [LASTID id]
+XAUTOCLAIM key group consumer 0 (id|-) [COUNT count] [JUSTID]
+XINFO GROUPS key
+"""
+STREAM_WORDS = {
+    "newid": choice("1-*", "2-*", "3-*", "4-*", "1-1", "2-5", "3", "0-1", "0-0", "x", "18446744073709551615-*"),
+    "id": choice("1-0", "1-1", "1-2", "2-0", "2-1", "2-5", "3-0", "0", "0-0", "2", "x", "-", "4-1"),
+    "low": choice("1-0", "2", "(1-0", "(2-0", "3-1", "-", "x", "("),
+    "high": choice("3", "2-1", "(2-1", "(3-0", "4", "+", "x", "(0-0"),
+    "group": choice("g", "h"),
+    "consumer": choice("alice", "bob"),
+}
+GROUPS = {"lists": LISTS, "hashes": HASHES, "sets": SETS, "sorted-sets": SORTED_SETS, "streams": STREAMS}
 # Small thresholds make small programs cross them.
 NARROW = {
     "list-max-listpack-size": "4",
     "hash-max-listpack-entries": "3",
     "set-max-intset-entries": "3",
     "zset-max-listpack-entries": "3",
+    "stream-node-max-entries": "3",
 }
 # The servers are the session's, and each program empties them first: no state passes between examples.
 KEPT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -167,7 +208,8 @@ KEPT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.d
 
 def check(pair: Pair, group: str, narrow: bool, examples: int) -> None:
     """So many random programs of a group."""
-    one = commands(GROUPS[group] * 3 + GENERIC.replace("@unordered SORT key ALPHA\n", ""), WORDS)
+    words = WORDS | STREAM_WORDS if group == "streams" else WORDS
+    one = commands(GROUPS[group] * 3 + GENERIC.replace("@unordered SORT key ALPHA\n", ""), words)
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=KEPT, print_blob=True)
     @given(st.lists(one, min_size=2, max_size=25), st.booleans(), st.sampled_from([2, 3]))

@@ -1,8 +1,8 @@
 """Random commands from a short notation, for differential programs.
 
-One command a line: `ZADD key [NX|XX] [CH] (score member)+`. A word in capitals or digits stands for itself;
-a word in lower case is drawn from the vocabulary given; `[ ]` may be left out, `( )` groups, `|` chooses, `+`
-repeats one to four times. A line may begin with `@unordered` and so on, the way its replies must agree.
+One command a line: `ZADD key [NX|XX] [CH] (score member)+`. A word in capitals, in digits or in quotes
+stands for itself; a word in lower case is drawn from the vocabulary given; `[ ]` may be left out, `( )`
+groups, `|` chooses, `+` repeats one to four times. A line may begin with `@unordered` and so on, the way its replies must agree.
 Now and then a command is spoiled by a word too many or too few, for errors have to agree as well.
 """
 
@@ -16,7 +16,7 @@ from support.programs import Step
 Words = tuple[bytes, ...]
 Strategy = st.SearchStrategy[Words]
 
-_TOKEN = re.compile(r"[\[\]()|+]|[^\s\[\]()|+]+")
+_TOKEN = re.compile(r"'[^']+'|[\[\]()|+]|[^\s\[\]()|+]+")
 _SPOILERS = [b"x", b"1", b"-1", b"NX", b"COUNT", b"LIMIT", b"WITHSCORES", b""]
 TRANSACTIONS = {b"MULTI": True, b"EXEC": False, b"DISCARD": False}
 
@@ -62,8 +62,8 @@ class _Parser:
             return inner if token == "(" else st.one_of(st.just(()), inner)
         if token in self.vocabulary:
             return self.vocabulary[token].map(lambda word: (word,))
-        assert token == token.upper(), f"no vocabulary for {token!r}"
-        return st.just((token.encode(),))
+        assert token == token.upper() or token[0] == "'", f"no vocabulary for {token!r}"
+        return st.just((token.strip("'").encode(),))
 
 
 def commands(text: str, vocabulary: Mapping[str, st.SearchStrategy[bytes]]) -> st.SearchStrategy[Step]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NotRequired, TypedDict, Unpack
 
-from rlite.engine.core import generic, hashes, lists, sets, strings, zsets
+from rlite.engine.core import generic, hashes, lists, sets, streams, strings, zsets
 from rlite.engine.core.execute import CoreCommand
 
 if TYPE_CHECKING:
@@ -168,20 +168,16 @@ class Command:
 NO_KEYS = Keys()
 CORE: dict[str, CoreCommand] = {
     name: command
-    for module in (strings, generic, lists, hashes, sets, zsets)
+    for module in (strings, generic, lists, hashes, sets, zsets, streams)
     for name, command in module.COMMANDS.items()
 }  # what the core implements, by name
 REGISTRY: dict[str, Command] = {}
 
 
 def _name_of(syntax: str) -> str:
-    """The upper-case words that a syntax begins with."""
-    words: list[str] = []
-    for word in syntax.split():
-        if word != word.upper() or not word[0].isalpha():
-            break
-        words.append(word)
-    return " ".join(words)
+    """What a syntax begins with: a command's name, or a container's and that of its subcommand."""
+    name, _, rest = syntax.partition(" ")
+    return f"{name} {rest.split()[0]}" if name in REGISTRY else name
 
 
 def _categories(flags: frozenset[str], group: str, extra: str) -> frozenset[str]:

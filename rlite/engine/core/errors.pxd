@@ -32,6 +32,7 @@ cdef enum:                     # in the order of TEXTS in errors.pyx
     E_MAXLEN_NEGATIVE
     E_LIMIT_NEGATIVE
     E_XADD_ARITY
+    E_LIMIT_WITHOUT_STRATEGY
     E_COUNT
 
 cdef struct text_t:

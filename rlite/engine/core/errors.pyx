@@ -11,6 +11,7 @@ TEXTS = (
     errors.ZADD_NX_XX, errors.ZADD_GT_LT_NX, errors.ZADD_INCR_PAIRS, errors.SCORE_NAN, errors.STREAM_ID,
     errors.STREAM_ID_SMALLER, errors.STREAM_ID_ZERO, errors.STREAM_ID_LAST, errors.LIMIT_WITHOUT_APPROX,
     errors.TRIM_TWICE, errors.MAXLEN_NEGATIVE, errors.LIMIT_NEGATIVE, errors.XADD_ARITY,
+    errors.LIMIT_WITHOUT_STRATEGY,
 )
 _parts = [tuple(part.encode() for part in text.partition("%s")[::2]) for text in TEXTS]   # keeps the bytes alive
 

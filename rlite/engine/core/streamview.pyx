@@ -13,7 +13,7 @@ from rlite.engine.core.values cimport FULL, value_bytes, value_of
 
 
 cdef int give_groups(stripe_t* s, entry_t* e, object groups) except -1:
-    """Hands a stream its groups, an object with `bytes`; they stay with it until it ends."""
+    """Hands a stream its groups, an object with `memory`; they stay with it until it ends."""
     cdef stream_t* to = <stream_t*>value_of(e)
     Py_INCREF(groups)
     to.groups = <void*>groups
@@ -98,7 +98,7 @@ cdef class StreamView(View):
         return None if s.groups == NULL else <object>s.groups
 
     def give_groups(self, groups):
-        """Sets the consumer groups' object, once: (it has `bytes` and `copied()`)."""
+        """Sets the consumer groups' object, once: (it has `memory` and `copied()`)."""
         self._open()
         if (<stream_t*>value_of(self.e)).groups != NULL:
             raise AssertionError("a stream is given its groups once")
@@ -109,7 +109,7 @@ cdef class StreamView(View):
         """Books what the groups take now."""
         cdef stream_t* s = <stream_t*>value_of(self.e)
         cdef int64_t before = value_bytes(self.e)
-        cdef int64_t now = (<object>s.groups).bytes
+        cdef int64_t now = (<object>s.groups).memory
         s.bytes += now - s.groups_bytes
         s.groups_bytes = now
         settle(self.s, self.e, before)

@@ -1,0 +1,3 @@
+from rlite.engine.core.execute import CoreCommand
+
+COMMANDS: dict[str, CoreCommand]
