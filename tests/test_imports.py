@@ -1,4 +1,5 @@
-"""Imports run one way: cli -> server -> http, replication, persistence, observe -> commands -> types -> core.
+"""Imports run one way: cli -> server -> http, replication, persistence, observe -> commands -> types,
+scripting -> core.
 
 A row may import what stands below it, never what stands above. Small value modules may be imported by all.
 """
@@ -12,7 +13,16 @@ import pytest
 import rlite
 
 ROOT = Path(rlite.__file__).parent
-RANKS = {"core": 0, "types": 1, "commands": 2, "http": 3, "replication": 3, "persistence": 3, "observe": 3}
+RANKS = {
+    "core": 0,
+    "types": 1,
+    "scripting": 1,
+    "commands": 2,
+    "http": 3,
+    "replication": 3,
+    "persistence": 3,
+    "observe": 3,
+}
 SERVER, CLI = 4, 5
 # Values and formats that belong to no row: they import nothing of rlite but each other (and, where named, the
 # core).

@@ -18,6 +18,7 @@ from rlite.engine.errors import CommandError
 from rlite.engine.reply import (
     BLOCK,
     ErrorReply,
+    Pairs,
     Push,
     Raw,
     Reply,
@@ -227,6 +228,8 @@ def native(reply: Reply) -> Value:
         return [native(item) for item in reply.items]
     if isinstance(reply, dict):
         return {native(key): native(value) for key, value in reply.items()}
+    if isinstance(reply, Pairs):
+        return {native(key): native(value) for key, value in reply.pairs}
     if reply is None or isinstance(reply, Special):
         return None
     if isinstance(reply, bytes | int | float):

@@ -90,6 +90,7 @@ LIMIT_NEGATIVE = "ERR The LIMIT argument must be >= 0."
 XADD_ARITY = "ERR wrong number of arguments for 'xadd' command"
 XTRIM_WITHOUT_STRATEGY = "ERR syntax error, XTRIM must be called with MAXLEN or MINID"
 XREAD_UNBALANCED = "ERR Unbalanced '%s' list of streams: for each stream key an ID%s must be specified."
+BLOCK_IN_SCRIPT = "ERR %s command is not allowed with BLOCK option from scripts"
 XREAD_GROUP_ID = (
     "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
 )
@@ -199,6 +200,29 @@ SUBSCRIBER_MODE = (
     "are allowed in this context"
 )
 UNBLOCKED = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
+
+# --- scripts ---
+NO_SCRIPT = "NOSCRIPT No matching script. Please use EVAL."
+NUMKEYS_NEGATIVE = "ERR Number of keys can't be negative"
+SHEBANG_INVALID = "ERR Invalid script shebang"
+SHEBANG_ENGINE = "ERR Unexpected engine in script shebang: %s"
+SHEBANG_OPTION = "ERR Unknown lua shebang option: %s"
+SHEBANG_FLAG = "ERR Unexpected flag in script shebang: %s"
+SCRIPT_WITHOUT_ALLOW_OOM = (
+    "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+)
+SCRIPT_UNKNOWN_COMMAND = "ERR Unknown Redis command called from script"
+SCRIPT_WRONG_ARITY = "ERR Wrong number of args calling Redis command from script"
+SCRIPT_NOT_ALLOWED = "ERR This Redis command is not allowed from script"
+SCRIPT_READ_ONLY = "ERR Write commands are not allowed from read-only scripts."
+SCRIPT_FLUSH_SYNTAX = "ERR SCRIPT FLUSH only support SYNC|ASYNC option"
+NO_SCRIPT_DEBUGGER = "ERR rlite has no debugger for scripts; SCRIPT DEBUG NO is all it takes"
+BUSY_SCRIPT = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+NOT_BUSY = "NOTBUSY No scripts in execution right now."
+UNKILLABLE = (
+    "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait "
+    "the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+)
 
 # --- transactions ---
 NESTED_MULTI = "ERR MULTI calls can not be nested"

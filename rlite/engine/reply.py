@@ -40,6 +40,13 @@ class RespSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Pairs:
+    """A map whose keys may come twice (RESP2: flat array)."""
+
+    pairs: Sequence[tuple["Reply", "Reply"]]
+
+
+@dataclass(frozen=True, slots=True)
 class Push:
     """An out-of-band message of RESP3 (RESP2: array)."""
 
@@ -87,5 +94,5 @@ QUEUED = Simple("QUEUED")
 
 Reply = Union[  # noqa: UP007 - a name in quotes cannot stand in a `|`
     None, bytes, int, float, bool, list["Reply"], dict["Reply", "Reply"],
-    Simple, ErrorReply, Raw, RespSet, Push, Several, Verbatim, BigNumber, Special,
+    Simple, ErrorReply, Raw, RespSet, Pairs, Push, Several, Verbatim, BigNumber, Special,
 ]  # fmt: skip

@@ -125,6 +125,7 @@ class Server:
             renamed=renamed, config_file=config.file,
         )  # fmt: skip
         self.context.unpause = self.unpause
+        self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
@@ -247,6 +248,9 @@ class Server:
             return
         for listener in self._listeners:
             listener.close()
+        running = self.context.scripts.running
+        if running is not None:
+            running.killed = True
         for loop in self.context.loops:
             loop.stop()
         self.context.timers.stop()
@@ -368,6 +372,10 @@ class Server:
                 return
             self.context.pause = None
             self.context.gate.open()
+        self.resume_all()
+
+    def resume_all(self) -> None:
+        """Has every client that was told to wait try again."""
         for client in list(self.context.clients.values()):
             if client.mailbox is not None:
                 client.mailbox("resume", client)
@@ -426,6 +434,7 @@ class Server:
         loop = loops[self._next_loop % len(loops)]
         self._next_loop += 1
         client.mailbox = loop.post
+        client.loop = loop
         loop.post("adopt", client)
 
     def closed(self, client: Client) -> None:

@@ -2,7 +2,8 @@
 
 One command a line: `ZADD key [NX|XX] [CH] (score member)+`. A word in capitals, in digits or in quotes
 stands for itself; a word in lower case is drawn from the vocabulary given; `[ ]` may be left out, `( )`
-groups, `|` chooses, `+` repeats one to four times. A line may begin with `@unordered` and so on, the way its replies must agree.
+groups, `|` chooses, `+` repeats one to four times. A line may begin with `@unordered` and so
+on, the way its replies must agree.
 Now and then a command is spoiled by a word too many or too few, for errors have to agree as well.
 """
 

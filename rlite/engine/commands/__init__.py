@@ -8,7 +8,7 @@ from importlib import import_module
 MODULES = (
     "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "lcs", "dump",
     "lists", "hashes", "hash_ttl", "sets", "sorted_sets", "zset_algebra", "streams",
-    "stream_groups", "stream_info", "expiry", "connection", "pubsub",
+    "stream_groups", "stream_info", "scripting", "expiry", "connection", "pubsub",
     "monitoring", "transactions", "clients", "configuration", "introspect", "info", "administration",
     "memory", "debug",
 )  # fmt: skip

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from rlite.engine.commands.scripts import Scripts
 from rlite.engine.commands.subscriptions import Board
 from rlite.engine.commands.timers import Timers
 
@@ -61,6 +62,7 @@ class Context:
     blocked: dict[int, "Waiter"] = field(default_factory=dict)  # by client id
     serving: threading.Lock = field(default_factory=threading.Lock)  # held to end somebody's wait
     board: Board = field(default_factory=Board)
+    scripts: Scripts = field(default_factory=Scripts)
     monitors: dict["Client", None] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
     notify_classes: str = ""  # the letters of notify-keyspace-events that are on, A spelt out; empty: off
@@ -70,6 +72,7 @@ class Context:
     pause: Pause | None = None
     pausing: threading.Lock = field(default_factory=threading.Lock)  # held to begin, extend or end a pause
     unpause: Callable[[], None] = lambda: None  # ends the pause: whoever waits goes on
+    resume_all: Callable[[], None] = lambda: None  # has every client that waits try again
     replication_id: str = field(default_factory=lambda: os.urandom(20).hex())
     connections_received: int = 0
     connections_rejected: int = 0

@@ -185,7 +185,7 @@ def _categories(flags: frozenset[str], group: str, extra: str) -> frozenset[str]
     found = set(extra.split())
     if "write" in flags:
         found.add("write")
-    if "readonly" in flags and "scripting" not in found:
+    if "readonly" in flags and group != "scripting":
         found.add("read")
     if "admin" in flags:
         found |= {"admin", "dangerous"}

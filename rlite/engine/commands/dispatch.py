@@ -13,9 +13,10 @@ from rlite.engine.commands.call import Call
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY, Command, Locks
 from rlite.engine.commands.notifying import notify, tell_departures
+from rlite.engine.commands.scripts import in_the_way
 from rlite.engine.commands.watching import abandon, signal_changed
 from rlite.engine.core.connection import Client
-from rlite.engine.core.database import Database
+from rlite.engine.core.database import Database, KeyspaceBusyError
 from rlite.engine.core.eviction import make_room
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.reply import BLOCK, NO_REPLY, QUEUED, WAIT, ErrorReply, Raw, Reply
@@ -83,7 +84,7 @@ def execute(server: Context, client: Client, args: list[bytes]) -> Reply:
             raise unknown(args)
         if command.is_container or not command.accepts(len(args)):
             raise CommandError(errors.WRONG_ARITY % command.counted_as)
-        reply = admit(server, client, command, args)
+        reply = admitted(server, client, command, args)
     except CommandError as fault:
         text = fault.text
         if args[0].upper() == b"EXEC":  # refused before it ran: the transaction is over all the same
@@ -93,6 +94,19 @@ def execute(server: Context, client: Client, args: list[bytes]) -> Reply:
             client.transaction_failed = True
         reply = refuse(server, text)
     return heard(client, reply)
+
+
+def admitted(server: Context, client: Client, command: Command, args: list[bytes]) -> Reply:
+    """As `admit`; a client in process waits here for a slow script to end, one of the network in its loop."""
+    while True:
+        try:
+            return admit(server, client, command, args)
+        except KeyspaceBusyError:
+            if client.fd < 0:
+                server.scripts.over.wait()
+            elif server.scripts.slow:
+                in_the_way(server, client, command)
+                return WAIT
 
 
 def admit(server: Context, client: Client, command: Command, args: list[bytes]) -> Reply:
@@ -110,6 +124,8 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if client.transaction is not None and command.name not in UNQUEUED:
         client.transaction.append((command, args))
         return QUEUED
+    if server.scripts.slow and client.fd >= 0 and in_the_way(server, client, command) is WAIT:
+        return WAIT
     if server.pause is not None and paused(server, client, command):
         return WAIT
     return run(server, client, command, args, None)

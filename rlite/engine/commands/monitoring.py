@@ -46,7 +46,7 @@ def feed(
     server: "Context", client: "Client", declared: Command, args: Sequence[bytes], database: int
 ) -> None:
     """Shows one command to all monitors."""
-    if declared.flags & {"skip_monitor", "admin"} and declared.name != "MULTI":
+    if declared.flags & {"skip_monitor", "admin"} and declared.name not in ("MULTI", "EVAL", "EVALSHA"):
         return
     where = "lua" if client.in_script else f"unix:{client.address}" if client.is_unix else client.address
     shown = args[:1] if declared.name in SECRET else args

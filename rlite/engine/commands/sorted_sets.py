@@ -107,6 +107,16 @@ def ranks_by_lex(view: SortedSetView | None, low: bytes, high: bytes) -> tuple[i
     return start, stop
 
 
+def check_bounds(call: Call, by: str, first: int) -> None:
+    """Raises CommandError where the bounds, arguments `first` and the next, make no sense."""
+    check: Callable[[bytes], object] = score_bound if by == "score" else lex_bound
+    for i in (first, first + 1):
+        if by == "index":
+            call.int(i)
+        else:
+            check(call.args[i])
+
+
 @dataclass(slots=True)
 class Wanted:
     """Which part of a sorted set a command wants: by index, score or name, and what of that."""
@@ -172,6 +182,7 @@ class Wanted:
 
 def shown(call: Call, wanted: Wanted) -> Reply:
     """The range of the key that is argument 1, bounds behind it."""
+    check_bounds(call, wanted.by, 2)
     view = call.db.sorted_set(call.args[1])
     call.looked_up(view is not None)
     pairs = wanted.of(call, view, 2)
@@ -260,6 +271,7 @@ def store_pairs(call: Call, event: str, pairs: Sequence[tuple[bytes, float]]) ->
 )  # fmt: skip
 def zrangestore(call: Call) -> Reply:
     wanted = Wanted().options(call, 5, RANGE_OPTIONS[1:])
+    check_bounds(call, wanted.by, 3)
     return store_pairs(call, "zrangestore", wanted.of(call, call.db.sorted_set(call.args[2]), 3))
 
 
@@ -268,6 +280,7 @@ def zrangestore(call: Call) -> Reply:
     group="sorted-set", since="2.0.0", complexity="O(log n)", summary="Counts members between two scores.",
 )  # fmt: skip
 def zcount(call: Call) -> Reply:
+    check_bounds(call, "score", 2)
     view = call.db.sorted_set(call.args[1])
     call.looked_up(view is not None)
     start, stop = ranks_by_score(view, call.args[2], call.args[3])
@@ -279,6 +292,7 @@ def zcount(call: Call) -> Reply:
     group="sorted-set", since="2.8.9", complexity="O(log n)", summary="Counts the members between two names.",
 )  # fmt: skip
 def zlexcount(call: Call) -> Reply:
+    check_bounds(call, "lex", 2)
     view = call.db.sorted_set(call.args[1])
     call.looked_up(view is not None)
     start, stop = ranks_by_lex(view, call.args[2], call.args[3])
@@ -300,7 +314,7 @@ def remove_range(call: Call, event: str, view: SortedSetView | None, start: int,
     summary="Removes the members between two places.",
 )  # fmt: skip
 def zremrangebyrank(call: Call) -> Reply:
-    call.int(2), call.int(3)
+    check_bounds(call, "index", 2)
     view = call.db.sorted_set(call.args[1])
     return remove_range(call, "zremrangebyrank", view, *bounds(call, 2, 0 if view is None else len(view)))
 
@@ -311,7 +325,7 @@ def zremrangebyrank(call: Call) -> Reply:
     summary="Removes the members between two scores.",
 )  # fmt: skip
 def zremrangebyscore(call: Call) -> Reply:
-    score_bound(call.args[2]), score_bound(call.args[3])
+    check_bounds(call, "score", 2)
     view = call.db.sorted_set(call.args[1])
     return remove_range(call, "zremrangebyscore", view, *ranks_by_score(view, call.args[2], call.args[3]))
 
@@ -322,7 +336,7 @@ def zremrangebyscore(call: Call) -> Reply:
     summary="Removes the members between two names.",
 )  # fmt: skip
 def zremrangebylex(call: Call) -> Reply:
-    lex_bound(call.args[2]), lex_bound(call.args[3])
+    check_bounds(call, "lex", 2)
     view = call.db.sorted_set(call.args[1])
     return remove_range(call, "zremrangebylex", view, *ranks_by_lex(view, call.args[2], call.args[3]))
 

@@ -20,7 +20,7 @@ from rlite.engine.commands.stream_ids import (
     strict_id,
 )
 from rlite.engine.errors import CommandError
-from rlite.engine.reply import BLOCK, NULL_ARRAY, OK, Reply
+from rlite.engine.reply import BLOCK, NULL_ARRAY, OK, Pairs, Reply
 
 if TYPE_CHECKING:
     from rlite.engine.core.streamview import Id
@@ -230,6 +230,8 @@ def parse_reading(call: Call, *, grouped: bool) -> Reading:
         i += 1
     if not streams:
         raise CommandError(errors.SYNTAX)
+    if block is not None and call.client.in_script:
+        raise CommandError(errors.BLOCK_IN_SCRIPT % call.command.counted_as)
     named = call.args[streams:]
     if len(named) % 2:
         symbols = " or '>'" if grouped else ", '+', or '$'"
@@ -253,7 +255,7 @@ def read_reply(call: Call, found: Sequence[tuple[bytes, Reply]]) -> Reply:
     if not found:
         return BLOCK
     if call.client.resp == 3:
-        return dict[Reply, Reply](found)
+        return Pairs(found)
     return [[key, entries] for key, entries in found]
 
 

@@ -49,6 +49,7 @@ cdef class Client:
     """One client of the server: over a socket, or in process (no I/O thread behind it)."""
     cdef conn_t* conn
     cdef public object mailbox         # its I/O thread's `post`; None in process
+    cdef public object loop            # that serves it; None in process
     cdef public str name
     cdef public str lib_name
     cdef public str lib_ver

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from rlite.engine.commands.declare import Command
+from rlite.engine.core.reactor import Loop
 
 REASONS: dict[str, int]
 
@@ -24,6 +25,7 @@ class Client:
     """One client of the server: over a socket, or in process (no I/O thread behind it)."""
 
     mailbox: Callable[..., None] | None
+    loop: Loop | None
     name: str
     lib_name: str
     lib_ver: str

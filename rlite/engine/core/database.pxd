@@ -25,6 +25,7 @@ cdef class Database:
     cdef public bint no_touch          # CLIENT NO-TOUCH
 
     cdef View view(self, bytes key, int kind, type cls, bint create)
+    cdef int take(self, uint64_t mask) except -1
     cdef uint64_t enter(self, uint64_t h) except? 0
     cdef entry_t* find(self, bytes key, uint64_t h, bint touched) noexcept
     cdef stripe_t* stripe(self, uint64_t h) noexcept

@@ -13,6 +13,8 @@ class Facts(TypedDict):
     bytes: int
     length: int
 
+class KeyspaceBusyError(Exception): ...
+
 class Database:
     """One database as Python handlers see it; deadlines are Unix milliseconds."""
 

@@ -69,6 +69,10 @@ cdef void forget_value(stripe_t* s, entry_t* e) noexcept:
     e.encoding = 0
 
 
+class KeyspaceBusyError(Exception):
+    """A script has held every lock for long; nothing has been done."""
+
+
 cdef class Database:
     def __cinit__(self, Keyspace keyspace, int index):
         if not 0 <= index < keyspace.ks.databases:
@@ -80,19 +84,27 @@ cdef class Database:
 
     # --- locks ---
 
+    cdef int take(self, uint64_t mask) except -1:
+        if not self.keyspace.try_acquire(mask):
+            raise KeyspaceBusyError
+        return 0
+
     def lock(self, list keys):
-        """Locks the stripes of these keys; call once, before anything else. Ends with `unlock()`."""
+        """Locks the stripes of these keys; call once, before anything else. Ends with `unlock()`.
+
+        Raises KeyspaceBusyError where a script has held them for long.
+        """
         cdef uint64_t mask = 0
         cdef bytes key
         for key in keys:
             mask |= <uint64_t>1 << stripe_index(self.ks, self.hash(key))
-        self.keyspace.acquire(mask)
+        self.take(mask)
         self.held = mask
 
     def lock_all(self):
         """Locks every stripe."""
+        self.take(self.keyspace.all_mask())
         self.held = self.keyspace.all_mask()
-        self.keyspace.acquire(self.held)
 
     def unlock(self):
         self.keyspace.release(self.held)
@@ -112,7 +124,7 @@ cdef class Database:
             return 0
         if self.held:
             raise AssertionError("a handler touched a key that its declaration does not name")
-        self.keyspace.acquire(bit)
+        self.take(bit)
         return bit
 
     cdef uint64_t hash(self, bytes key) noexcept:
@@ -528,7 +540,7 @@ cdef class Database:
                 continue
             key = None
             bit = (<uint64_t>1 << i) & ~self.held
-            self.keyspace.acquire(bit)
+            self.take(bit)
             s = stripe_at(self.ks, self.index, i)
             e = table_random(&s.table, &state)
             if e != NULL and not (e.heap_pos and deadline_of(s, e) <= self.now_ns // 1000000):
@@ -555,7 +567,7 @@ cdef class Database:
         at = cursor >> shift
         while i < self.ks.stripes:
             bit = (<uint64_t>1 << i) & ~self.held
-            self.keyspace.acquire(bit)
+            self.take(bit)
             c.s = stripe_at(self.ks, self.index, i)
             while True:
                 at = table_scan(&c.s.table, at, collect, &c)

@@ -96,6 +96,7 @@ cdef struct keyspace_t:
     int lfu_decay_minutes
     int active_expire          # published; DEBUG SET-ACTIVE-EXPIRE
     int observers              # of all stripes; published
+    int busy                   # published; a script has held all locks for long: who waits for one gives up
     int64_t max_string         # proto-max-bulk-len: no string grows beyond it
     int64_t other_bytes        # client buffers and the like; published, many writers
     int64_t expired            # keys gone by their deadline; many writers
@@ -111,6 +112,7 @@ cdef struct keyspace_t:
 
 # --- locks
 cdef void lock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil        # waits; index order
+cdef bint lock_mask_unless_busy(keyspace_t* ks, uint64_t mask) noexcept nogil    # False: nothing is locked
 cdef void unlock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil
 
 # --- keys: the stripe's lock is held, `h` is hash_key(key)
@@ -158,6 +160,7 @@ cdef class Grave:
 cdef class Keyspace:
     cdef keyspace_t* ks
 
+    cdef bint try_acquire(self, uint64_t mask) noexcept    # with the GIL held; False: a script is busy
     cdef void acquire(self, uint64_t mask) noexcept        # with the GIL held
     cdef void release(self, uint64_t mask) noexcept
     cdef uint64_t all_mask(self) noexcept

@@ -14,7 +14,7 @@ from rlite.engine.core.heap cimport (
 )
 from rlite.engine.core.members cimport field_t, fields_remove, hash_t
 from rlite.engine.core.platform cimport (
-    rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_monotonic_ns, rl_pause, rl_store, rl_store_int, rl_usable,
+    rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_lock_a_while, rl_monotonic_ns, rl_pause, rl_store, rl_store_int, rl_usable,
     rl_wall_ms,
 )
 from rlite.engine.core.table cimport (
@@ -34,22 +34,42 @@ cdef enum:
 
 # --- locks ---------------------------------------------------------------------------------------------------------
 
-cdef void lock_one(keyspace_t* ks, int i) noexcept nogil:
-    """Takes a stripe's lock. Most are held for a fraction of a microsecond, less than going to sleep and waking up
-    takes, so it is tried for a while first."""
+cdef inline bint spin_for(keyspace_t* ks, int i) noexcept nogil:
+    """Tries for a stripe's lock for a while. Most are held for a fraction of a microsecond, less than going to sleep and
+    waking up takes."""
     cdef int turn, n
     for turn in range(SPINS):
         if pthread_mutex_trylock(&ks.locks[i].mutex) == 0:
-            return
+            return True
         for n in range(turn + 1):
             rl_pause()
-    pthread_mutex_lock(&ks.locks[i].mutex)
+    return False
+
+
+cdef void lock_one(keyspace_t* ks, int i) noexcept nogil:
+    if not spin_for(ks, i):
+        pthread_mutex_lock(&ks.locks[i].mutex)
 
 
 cdef void lock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil:
     while mask:
         lock_one(ks, rl_ctz64(mask))
         mask &= mask - 1
+
+
+cdef bint lock_mask_unless_busy(keyspace_t* ks, uint64_t mask) noexcept nogil:
+    """As `lock_mask`, for threads that serve clients: they must be free to hear SCRIPT KILL while a script runs."""
+    cdef uint64_t left = mask
+    cdef int i
+    while left:
+        i = rl_ctz64(left)
+        if not spin_for(ks, i):
+            while rl_lock_a_while(&ks.locks[i].mutex) != 0:
+                if rl_load_int(&ks.busy):
+                    unlock_mask(ks, mask & ~left)
+                    return False
+        left &= left - 1
+    return True
 
 
 cdef void unlock_mask(keyspace_t* ks, uint64_t mask) noexcept nogil:
@@ -580,6 +600,28 @@ cdef class Keyspace:
                 with nogil:
                     pthread_mutex_lock(&self.ks.locks[i].mutex)
             mask &= mask - 1
+
+    cdef bint try_acquire(self, uint64_t mask) noexcept:
+        cdef uint64_t left = mask
+        cdef bint got
+        while left and pthread_mutex_trylock(&self.ks.locks[rl_ctz64(left)].mutex) == 0:
+            left &= left - 1
+        if left == 0:
+            return True
+        with nogil:
+            got = lock_mask_unless_busy(self.ks, left)
+        if not got:
+            unlock_mask(self.ks, mask & ~left)
+        return got
+
+    def book(self, int64_t amount):
+        """Counts bytes that somebody else has taken (or given back) as used memory."""
+        rl_add(&self.ks.other_bytes, amount)
+
+    def set_busy(self, bint busy):
+        """Says that a script has held every lock for long, or does so no longer. Who serves clients and waits for a
+        lock then gives up (KeyspaceBusyError)."""
+        rl_store_int(&self.ks.busy, busy)
 
     cdef void release(self, uint64_t mask) noexcept:
         unlock_mask(self.ks, mask)

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -51,6 +52,24 @@ static inline void rl_pause(void) {
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ __volatile__("yield");
+#endif
+}
+/* Waits a while (20 ms) for a mutex. 0: it is held now. */
+static inline int rl_lock_a_while(pthread_mutex_t *m) {
+#if defined(__APPLE__)
+    struct timespec nap = {0, 100000};
+    int i;
+    for (i = 0; i < 200; i++) {
+        if (pthread_mutex_trylock(m) == 0) return 0;
+        nanosleep(&nap, NULL);
+    }
+    return 1;
+#else
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += 20000000;
+    if (until.tv_nsec >= 1000000000) { until.tv_nsec -= 1000000000; until.tv_sec++; }
+    return pthread_mutex_timedlock(m, &until);
 #endif
 }
 static inline int rl_unlikely(int v) { return __builtin_expect(v, 0); }

@@ -17,6 +17,7 @@ cdef extern from "platform.h" nogil:
     int rl_ctz64(uint64_t v) noexcept
     int rl_popcount(unsigned v) noexcept
     uint64_t rl_read64(const void* p) noexcept
+    int rl_lock_a_while(void* mutex) noexcept           # a pthread mutex; 0: held
     void rl_pause() noexcept                            # in a loop that waits for another thread
     int rl_unlikely(int v) noexcept
     uint64_t rl_bitreverse64(uint64_t v) noexcept

@@ -82,11 +82,13 @@ cdef class Loop:
     cdef call_t call
     cdef item_t batch[BATCH]
     cdef parsed tail                   # what followed the batch
+    cdef conn_t* held_up               # its command has the others attended to; NULL: none
     cdef ticks_t ticks
 
     cdef void loop(self) noexcept nogil
     cdef int wait(self) noexcept nogil
     cdef void anchor(self) noexcept nogil
+    cdef void attend_once(self) noexcept nogil
     cdef void serve(self, conn_t* c, int events) noexcept nogil
     cdef void receive(self, conn_t* c) noexcept nogil
     cdef void process(self, conn_t* c, const char* buf, size_t size) noexcept nogil

@@ -22,7 +22,7 @@ from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.eviction cimport evict_until_within
 from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys
 from rlite.engine.core.keyspace cimport (
-    Keyspace, lock_mask, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
+    Keyspace, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
 from rlite.engine.core.poller cimport (
@@ -161,6 +161,46 @@ cdef class Loop:
             self.doom((<Client>client).conn)
         self.bury()
 
+    def attend(self, Client client):
+        """Serves the others for a moment, out of a command of `client` that takes long. For the loop's own thread.
+
+        What the turn under way keeps in the loop is put aside meanwhile. The client itself, and whoever is to go,
+        must wait until that turn goes on.
+        """
+        cdef:
+            char* input = self.input
+            uint64_t* hashes = self.hashes
+            conn_t** writers = self.writers
+            int hashes_cap = self.hashes_cap, n_writers = self.n_writers, cap_writers = self.cap_writers, i
+            size_t start = self.start
+            call_t call = self.call
+            parsed tail = self.tail
+            item_t* batch = <item_t*>malloc(sizeof(self.batch))
+            ready_t* ready = <ready_t*>malloc(sizeof(self.ready))
+            char* other_input = <char*>malloc(INPUT_SIZE)
+        if self.held_up == NULL and batch != NULL and ready != NULL and other_input != NULL:
+            memcpy(batch, self.batch, sizeof(self.batch))
+            memcpy(ready, self.ready, sizeof(self.ready))
+            self.input, self.hashes, self.hashes_cap = other_input, NULL, 0
+            self.writers, self.n_writers, self.cap_writers = NULL, 0, 0
+            self.held_up = client.conn
+            with nogil:
+                self.attend_once()
+            self.held_up = NULL
+            free(self.hashes)
+            free(self.writers)
+            self.input, self.hashes, self.hashes_cap = input, hashes, hashes_cap
+            self.writers, self.n_writers, self.cap_writers = writers, n_writers, cap_writers
+            self.start, self.call, self.tail = start, call, tail
+            memcpy(self.batch, batch, sizeof(self.batch))
+            memcpy(self.ready, ready, sizeof(self.ready))
+            for i in range(n_writers):         # they were queued before, and so not again
+                if not writers[i].closing:
+                    self.send(writers[i])
+        free(batch)
+        free(ready)
+        free(other_input)
+
     # --- a turn ---
 
     cdef void loop(self) noexcept nogil:
@@ -190,6 +230,24 @@ cdef class Loop:
             if self.n_doomed:
                 with gil:
                     self.bury()
+
+    cdef void attend_once(self) noexcept nogil:
+        cdef int i, n = poller_wait(&self.poller, self.ready, READY, 0)
+        for i in range(n):
+            if (<tag_t*>self.ready[i].data).kind == KIND_CONN:
+                self.serve(<conn_t*>self.ready[i].data, self.ready[i].events)
+            elif (<tag_t*>self.ready[i].data).kind == KIND_WAKE:
+                self.woken = True
+            else:
+                with gil:
+                    self.accept((<tag_t*>self.ready[i].data).index)
+        if self.woken:
+            with gil:
+                self.take_mail()
+        for i in range(self.n_writers):
+            self.writers[i].queued = False
+            if not self.writers[i].closing:
+                self.send(self.writers[i])
 
     cdef int wait(self) noexcept nogil:
         """Waits for work. While work keeps coming within microseconds, it is looked for rather than slept for.
@@ -228,7 +286,7 @@ cdef class Loop:
                 <double>(self.ticks.anchor - self.ticks.first)
 
     cdef void serve(self, conn_t* c, int events) noexcept nogil:
-        if c.closing:
+        if c.closing or c == self.held_up:
             return
         if events & WRITABLE:
             self.send(c)
@@ -466,7 +524,8 @@ cdef class Loop:
         call.error = 0
         call.declined = False
         call.dirty = call.hits = call.misses = 0
-        lock_mask(self.ks, item.mask)
+        if not lock_mask_unless_busy(self.ks, item.mask):
+            return False
         if rl_load_int(&self.ks.observers):
             bits = item.mask
             while bits:

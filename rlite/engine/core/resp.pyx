@@ -293,6 +293,14 @@ cdef int encode_reply(out_t* o, object reply, int resp) except -1:
             encode_reply(o, value, resp)
     elif type(reply) is float:
         out_double(o, reply, resp)
+    elif type(reply) is replies.Pairs:
+        if resp == 3:
+            out_head(o, c'%', len(reply.pairs))
+        else:
+            out_head(o, c'*', 2 * len(reply.pairs))
+        for key, value in reply.pairs:
+            encode_reply(o, key, resp)
+            encode_reply(o, value, resp)
     elif type(reply) is replies.RespSet:
         out_head(o, c'~' if resp == 3 else c'*', len(reply.items))
         encode_all(o, reply.items, resp)

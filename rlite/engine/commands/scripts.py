@@ -1,0 +1,243 @@
+"""Scripts of one server: which it knows, and how one runs against the keyspace.
+
+A script holds every stripe from its first command to its last, so nobody sees half of it, whatever keys it
+names. While it is slow (SLOW_SECONDS) nobody waits in a lock for it: clients wait in their loops, and from
+busy-reply-threshold on hear BUSY, so SCRIPT KILL always gets through. Runs with the GIL; Lua itself without.
+"""
+
+import hashlib
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from rlite.engine import errors
+from rlite.engine.core.connection import Client
+from rlite.engine.errors import CommandError
+from rlite.engine.reply import WAIT, ErrorReply, Reply
+
+if TYPE_CHECKING:
+    from rlite.engine.commands.call import Call
+    from rlite.engine.commands.context import Context
+    from rlite.engine.commands.declare import Command
+    from rlite.engine.scripting.runtime import Run, Runtime
+
+LOG = logging.getLogger("rlite.script")
+SLOW_SECONDS = 0.02
+FLAGS = {b"no-writes", b"allow-oom", b"allow-stale", b"no-cluster", b"allow-cross-slot-keys"}
+
+
+@dataclass(slots=True, frozen=True)
+class Script:
+    """flags: None for a script without a shebang, to which older and laxer rules apply."""
+
+    sha: bytes
+    body: bytes
+    flags: frozenset[bytes] | None
+
+
+@dataclass(slots=True)
+class Scripts:
+    """client: whom scripts run their commands as; wrote: whether the running one has called a write."""
+
+    known: dict[bytes, Script] = field(default_factory=dict)
+    runtime: "Runtime | None" = None
+    client: Client = field(default_factory=Client)
+    running: "Run | None" = None
+    wrote: bool = False
+    slow: bool = False  # the running one has come to be waited for
+    told: bool = False  # those who wait have been told BUSY
+    over: threading.Event = field(default_factory=threading.Event)
+
+    counted: int = 0  # bytes of Lua that the keyspace knows of
+
+    def memory(self) -> int:
+        """Bytes that Lua takes."""
+        return 0 if self.runtime is None else self.runtime.memory_used
+
+    def count_memory(self, server: "Context") -> None:
+        """Has what Lua takes count as used memory."""
+        now = self.memory()
+        server.keyspace.book(now - self.counted)
+        self.counted = now
+
+
+def sha_of(body: bytes) -> bytes:
+    return hashlib.sha1(body, usedforsecurity=False).hexdigest().encode()
+
+
+def parsed(body: bytes, sha: bytes) -> tuple[Script, bytes]:
+    """A script and its Lua, behind `#!lua flags=a,b`. Raises CommandError for a bad shebang."""
+    if not body.startswith(b"#!"):
+        return Script(sha, body, None), body
+    line, newline, rest = body.partition(b"\n")
+    if not newline:
+        raise CommandError(errors.SHEBANG_INVALID)
+    engine, *options = line[2:].split()
+    if engine.lower() != b"lua":
+        raise CommandError(errors.SHEBANG_ENGINE % errors.printable(b"#!" + engine))
+    flags: set[bytes] = set()
+    for option in options:
+        name, equals, value = option.partition(b"=")
+        if name != b"flags" or not equals:
+            raise CommandError(errors.SHEBANG_OPTION % errors.printable(option))
+        for flag in filter(None, value.split(b",")):
+            if flag not in FLAGS:
+                raise CommandError(errors.SHEBANG_FLAG % errors.printable(flag))
+            flags.add(flag)
+    return Script(sha, body, frozenset(flags)), b"\n" + rest  # the newline keeps the numbers of the lines
+
+
+def loaded(server: "Context", body: bytes) -> Script:
+    """The script with this body, compiled. Every stripe is locked. Raises CommandError."""
+    from rlite.engine.scripting.runtime import Runtime, ScriptError
+
+    scripts = server.scripts
+    sha = sha_of(body)
+    known = scripts.known.get(sha)
+    if known is not None:
+        return known
+    script, lua = parsed(body, sha)
+    if scripts.runtime is None:
+        scripts.runtime = Runtime(server.config.int("script-memory-limit"))
+        scripts.client.in_script = True
+    try:
+        scripts.runtime.compile(sha, lua)
+    except ScriptError as fault:
+        raise CommandError(fault.text) from None
+    scripts.known[sha] = script
+    return script
+
+
+def flush(server: "Context") -> None:
+    """Forgets every script, and the Lua world with them. Every stripe is locked."""
+    server.scripts.known.clear()
+    server.scripts.runtime = None
+    server.scripts.count_memory(server)
+
+
+# --- running -----------------------------------------------------------------------------------------------
+
+
+def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
+    """EVAL and its kind, from `numkeys` on: argument 2. Raises CommandError."""
+    from rlite.engine.scripting.runtime import Run, ScriptError
+
+    server, scripts = call.server, call.server.scripts
+    count = call.int(2)
+    if count > len(call.args) - 3:
+        raise CommandError(errors.NUMKEYS_TOO_MANY)
+    if count < 0:
+        raise CommandError(errors.NUMKEYS_NEGATIVE)
+    limit = server.config.int("maxmemory")
+    full = bool(limit) and server.keyspace.used_memory() > limit
+    flags = script.flags
+    if full and flags is not None and not flags & {b"allow-oom", b"no-writes"}:
+        raise CommandError(errors.SCRIPT_WITHOUT_ALLOW_OOM)
+    readonly = readonly or (flags is not None and b"no-writes" in flags)
+    tight = full and flags is None
+
+    def command(words: list[bytes]) -> tuple[bool, Reply]:
+        try:
+            reply = run_command(call, words, readonly=readonly, full=tight)
+        except CommandError as fault:
+            reply = ErrorReply(fault.text)
+        return failed(reply), reply
+
+    assert scripts.runtime is not None
+    run = Run(command, lambda run: look(server, run, call.client))
+    scripts.client.database = call.client.database
+    scripts.client.user = call.client.user
+    scripts.running, scripts.wrote, scripts.told = run, False, False
+    keys, values = call.args[3 : 3 + count], call.args[3 + count :]
+    try:
+        return scripts.runtime.execute(script.sha, keys, values, run)
+    except ScriptError as fault:
+        raise CommandError(fault.text) from None
+    finally:
+        scripts.running = None
+        scripts.count_memory(server)
+        if scripts.slow:
+            end_of_slow(server)
+
+
+def failed(reply: Reply) -> bool:
+    if isinstance(reply, ErrorReply):
+        return True
+    data = getattr(reply, "data", None)
+    return isinstance(data, bytes) and data[:1] == b"-"
+
+
+def run_command(call: "Call", words: list[bytes], *, readonly: bool, full: bool) -> Reply:
+    """One redis.call. Raises CommandError for what a script must not do."""
+    from rlite.engine.commands.dispatch import find, run
+
+    scripts = call.server.scripts
+    command: Command | None = find(call.server, words)
+    if command is None:
+        raise CommandError(errors.SCRIPT_UNKNOWN_COMMAND)
+    if command.is_container or not command.accepts(len(words)):
+        raise CommandError(errors.SCRIPT_WRONG_ARITY)
+    flags = command.flags
+    if "noscript" in flags:
+        raise CommandError(errors.SCRIPT_NOT_ALLOWED)
+    if "write" in flags:
+        if readonly:
+            raise CommandError(errors.SCRIPT_READ_ONLY)
+        scripts.wrote = True
+    if full and "denyoom" in flags:
+        raise CommandError(errors.OUT_OF_MEMORY)
+    assert scripts.runtime is not None
+    scripts.client.resp = scripts.runtime.resp
+    return run(call.server, scripts.client, command, words, call.db)
+
+
+# --- slow scripts ------------------------------------------------------------------------------------------
+
+
+def look(server: "Context", run: "Run", client: Client) -> bool:
+    """Called now and then while a script runs for a client. True: it must end."""
+    scripts = server.scripts
+    took = time.monotonic() - run.started
+    if not scripts.slow and took > SLOW_SECONDS:
+        scripts.over.clear()
+        scripts.slow = True
+        server.gate.close()
+        server.keyspace.set_busy(True)
+    if not scripts.told and took * 1000 > server.config.int("busy-reply-threshold"):
+        scripts.told = True
+        LOG.warning("a script has run for %d ms; others hear BUSY. SCRIPT KILL ends it", took * 1000)
+        server.resume_all()
+    if scripts.slow and client.loop is not None:  # the script holds up this thread, but not those it serves
+        client.loop.attend(client)
+    return run.killed
+
+
+def end_of_slow(server: "Context") -> None:
+    scripts = server.scripts
+    scripts.slow = False
+    server.keyspace.set_busy(False)
+    server.gate.open()
+    scripts.over.set()
+    server.resume_all()
+
+
+def in_the_way(server: "Context", client: Client, command: "Command") -> Reply:
+    """What a client hears whose command meets a slow script: BUSY, or WAIT; None: it may run."""
+    scripts = server.scripts
+    if not scripts.slow or client is scripts.client or "allow_busy" in command.flags:
+        return None
+    if scripts.told:
+        raise CommandError(errors.BUSY_SCRIPT)
+    return WAIT
+
+
+def kill(server: "Context") -> None:
+    """Ends the running script. Raises CommandError where there is none, or it has written."""
+    run = server.scripts.running
+    if run is None:
+        raise CommandError(errors.NOT_BUSY)
+    if server.scripts.wrote:
+        raise CommandError(errors.UNKILLABLE)
+    run.killed = True
