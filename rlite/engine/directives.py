@@ -117,7 +117,7 @@ _ROWS = (
       high=INT_MAX),
     D("maxclients", I, "1000", "Connections at one time.", low=1, high=2**32 - 1),
     D("protected-mode", B, "yes", "Without a password, serve this machine only."),
-    D("proto-max-bulk-len", M, "512mb", "The longest string a client may send or build.", low=4 << 20),
+    D("proto-max-bulk-len", M, "512mb", "The longest string a client may send or build.", low=1 << 20),
     D("client-query-buffer-limit", M, "1gb", "Pending input a client may pile up.", low=1 << 20),
     # --- the server ---
     D("databases", I, "16", "Databases to SELECT from.", mutable=False, low=1, high=INT_MAX),
@@ -275,7 +275,7 @@ _ROWS = (
     _inert("aof_rewrite_cpulist", T, "", "CPUs of log rewrites.", mutable=False, alias="aof-rewrite-cpulist"),
     _inert("bgsave_cpulist", T, "", "CPUs of snapshots.", mutable=False, alias="bgsave-cpulist"),
     D("script-memory-limit", M, "256mb", "What Lua scripts may take in all; beyond it a script fails.",
-      low=1 << 20),
+      low=4 << 20),
     D("busy-reply-threshold", I, "5000", "A script this slow makes others hear BUSY.", unit="milliseconds",
       alias="lua-time-limit"),
     D("client-output-buffer-limit", Kind.LIMITS,

@@ -40,7 +40,7 @@ EXPIRE_NX_WITH_OTHERS = "ERR NX and XX, GT or LT options at the same time are no
 EXPIRE_GT_WITH_LT = "ERR GT and LT options at the same time are not compatible"
 BAD_PAYLOAD = "ERR DUMP payload version or checksum are wrong"
 BAD_FORMAT = "ERR Bad data format"
-TYPE_NOT_SUPPORTED = "ERR RDB type %s is not supported by this version, which holds strings only"
+TYPE_NOT_SUPPORTED = "ERR the payload holds %s, which rlite does not read"
 INVALID_TTL = "ERR Invalid TTL value, must be >= 0"
 INVALID_IDLETIME = "ERR Invalid IDLETIME value, must be >= 0"
 INVALID_FREQ = "ERR Invalid FREQ value, must be >= 0 and <= 255"

@@ -1,7 +1,6 @@
 """Random programs over each type answer, and store, as on the real redis-server.
 
-Left out is what is random by itself (SPOP of a few): tests/commands holds that against a model. The peer is
-7.0, so OBJECT ENCODING is asked only where 7.4 says the same.
+Left out is what is random by itself (SPOP of a few): tests/commands holds that against a model.
 """
 
 import pytest
@@ -66,6 +65,7 @@ LMPOP 2 key key (LEFT|RIGHT) [COUNT count]
 (BLPOP|BRPOP) key 0.001
 BLMOVE key key (LEFT|RIGHT) (LEFT|RIGHT) 0.001
 BLMPOP 0.001 1 key (LEFT|RIGHT) [COUNT count]
+@encoding OBJECT ENCODING key
 """
 HASHES = """
 HSET key (field value)+
@@ -87,7 +87,7 @@ HINCRBYFLOAT key field float
 @unordered HRANDFIELD key 100 WITHVALUES
 @kind HRANDFIELD key count [WITHVALUES]
 @unordered HSCAN key 0 [MATCH pattern] COUNT 1000
-OBJECT ENCODING key
+@encoding OBJECT ENCODING key
 """
 SETS = """
 SADD key member+
@@ -107,6 +107,7 @@ SMOVE key key member
 @unordered SRANDMEMBER key 100
 @kind SRANDMEMBER key count
 @unordered SSCAN key 0 [MATCH pattern] COUNT 1000
+@encoding OBJECT ENCODING key
 """
 SORTED_SETS = """
 ZADD key (score member)+
@@ -151,7 +152,7 @@ ZINTERCARD 2 key key [LIMIT count]
 @kind ZRANDMEMBER key count [WITHSCORES]
 @unordered ZSCAN key 0 [MATCH pattern] COUNT 1000
 SADD key member+
-OBJECT ENCODING key
+@encoding OBJECT ENCODING key
 """
 STREAMS = """
 XADD key newid (field value)+
@@ -183,7 +184,7 @@ XPENDING key group
 @shape XPENDING key group [IDLE small] (low|-) (high|'+') count [consumer]
 XCLAIM key group consumer 0 id+ [IDLE small] [RETRYCOUNT small] [FORCE] [JUSTID] [LASTID id]
 XAUTOCLAIM key group consumer 0 (id|-) [COUNT count] [JUSTID]
-XINFO GROUPS key
+@butconsumers XINFO GROUPS key
 """
 STREAM_WORDS = {
     "newid": choice(

@@ -11,17 +11,18 @@ from typing import TYPE_CHECKING
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import command
+from rlite.engine.commands.saving import put_value, read, saved
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import OK, Reply
-from rlite.engine.types.rdb_string import RdbError, get_string, put_string
+from rlite.engine.types.rdb_string import RdbError
+from rlite.engine.types.rdb_values import HASH_LISTPACK_EX, HASH_METADATA, UNSUPPORTED
 
 if TYPE_CHECKING:
     from anycrc import CRC
 
-TYPE_STRING = 0
-WRITTEN_VERSION = 10  # what Redis 7.0 loads; no string needs more
+WRITTEN_VERSION = 10  # what Redis 7.0 loads
+NEWER_VERSION = 12  # where fields have deadlines
 READ_VERSION = 12
-KNOWN_TYPES = frozenset({*range(6), 7, *range(9, 26)})
 
 
 @cache
@@ -41,12 +42,19 @@ def checksum(data: bytes) -> bytes:
     summary="Returns a value in a form that RESTORE takes.",
 )  # fmt: skip
 def dump(call: Call) -> Reply:
-    value = call.db.get(call.args[1])
-    call.looked_up(value is not None)
-    if value is None:
+    found = payload_of(call, call.args[1])
+    call.looked_up(found is not None)
+    return found
+
+
+def payload_of(call: Call, key: bytes) -> bytes | None:
+    """What DUMP returns for a key; None where there is none."""
+    found = saved(call.db, key, call.server.config)
+    if found is None:
         return None
-    payload = bytes([TYPE_STRING]) + put_string(value, compressed=call.server.config.flag("rdbcompression"))
-    payload += WRITTEN_VERSION.to_bytes(2, "little")
+    kind, body = found
+    version = NEWER_VERSION if kind in (HASH_METADATA, HASH_LISTPACK_EX) else WRITTEN_VERSION
+    payload = bytes([kind]) + body + version.to_bytes(2, "little")
     return payload + checksum(payload)
 
 
@@ -87,37 +95,38 @@ def restore(call: Call) -> Reply:
     ttl = call.int(2)
     if ttl < 0:
         raise CommandError(errors.INVALID_TTL)
-    value = string_in(call.args[3], call.server.config.int("proto-max-bulk-len"))
+    value = value_in(call.args[3], call.server.config.int("proto-max-bulk-len"))
     now = time.time_ns() // 1_000_000
     deadline = ttl if absolute or not ttl else now + ttl
     if deadline and deadline <= now:
         if call.db.delete(key):
             call.changed()
+            call.notify("g", "del", key)
         return OK
-    call.db.set(key, value)
+    call.db.delete(key)
+    put_value(call.db, key, value)
     if deadline:
         call.db.set_deadline(key, min(deadline, 2**62))
     call.db.set_use(key, None if idle is None else idle * 1000, frequency)
     call.changed()
+    call.notify("g", "restore", key)
     return OK
 
 
-def string_in(payload: bytes, limit: int) -> bytes:
-    """The string in a payload. Raises CommandError for one that is damaged, or holds a type we do not have
-    yet.
+def value_in(payload: bytes, limit: int) -> object:
+    """The value in a payload (see saving.py). Raises CommandError for one that is damaged, or of a type that
+    is not held here.
     """
     body, version, sum_ = payload[:-10], payload[-10:-8], payload[-8:]
     if len(payload) < 10 or int.from_bytes(version, "little") > READ_VERSION:
         raise CommandError(errors.BAD_PAYLOAD)
     if sum_ != bytes(8) and sum_ != checksum(payload[:-8]):
         raise CommandError(errors.BAD_PAYLOAD)
-    if body[:1] != bytes([TYPE_STRING]):
-        if body and body[0] in KNOWN_TYPES:
-            raise CommandError(errors.TYPE_NOT_SUPPORTED % body[0])
-        raise CommandError(errors.BAD_FORMAT)
+    if body and body[0] in UNSUPPORTED:
+        raise CommandError(errors.TYPE_NOT_SUPPORTED % UNSUPPORTED[body[0]])
     try:
-        value, end = get_string(body, 1, limit)
-    except RdbError:
+        value, end = read(body[0] if body else 255, body, 1, limit)
+    except (RdbError, OverflowError):
         raise CommandError(errors.BAD_FORMAT) from None
     if end != len(body):
         raise CommandError(errors.BAD_FORMAT)

@@ -150,7 +150,7 @@ class Wanted:
         elif self.limited:
             start += self.offset
             stop = stop if self.count < 0 else min(stop, start + self.count)
-        return view.items(start, stop, self.reverse)
+        return view.items(start, stop, self.reverse) if start < stop else []
 
     def options(self, call: Call, first: int, allowed: Sequence[bytes]) -> "Wanted":
         """Reads the options from argument `first` on."""
@@ -189,7 +189,8 @@ def shown(call: Call, wanted: Wanted) -> Reply:
     return paired(call, pairs) if wanted.scores else [member for member, _ in pairs]
 
 
-RANGE_OPTIONS = (b"WITHSCORES", b"REV", b"BYSCORE", b"BYLEX", b"LIMIT")
+SHOWN = (b"WITHSCORES", b"LIMIT")  # read everywhere; where they make no sense, the error says so
+CHOICE = (b"REV", b"BYSCORE", b"BYLEX", b"LIMIT")
 
 
 @command(
@@ -199,7 +200,7 @@ RANGE_OPTIONS = (b"WITHSCORES", b"REV", b"BYSCORE", b"BYLEX", b"LIMIT")
     summary="Returns members between two places, scores or names.",
 )  # fmt: skip
 def zrange(call: Call) -> Reply:
-    return shown(call, Wanted().options(call, 4, RANGE_OPTIONS))
+    return shown(call, Wanted().options(call, 4, SHOWN + CHOICE))
 
 
 @command(
@@ -208,7 +209,7 @@ def zrange(call: Call) -> Reply:
     summary="Returns members between two places, the highest score first.",
 )  # fmt: skip
 def zrevrange(call: Call) -> Reply:
-    return shown(call, Wanted(reverse=True).options(call, 4, (b"WITHSCORES",)))
+    return shown(call, Wanted(reverse=True).options(call, 4, SHOWN))
 
 
 @command(
@@ -217,7 +218,7 @@ def zrevrange(call: Call) -> Reply:
     summary="Returns the members between two scores.",
 )  # fmt: skip
 def zrangebyscore(call: Call) -> Reply:
-    return shown(call, Wanted("score").options(call, 4, (b"WITHSCORES", b"LIMIT")))
+    return shown(call, Wanted("score").options(call, 4, SHOWN))
 
 
 @command(
@@ -226,7 +227,7 @@ def zrangebyscore(call: Call) -> Reply:
     summary="Returns the members between two scores, the highest first.",
 )  # fmt: skip
 def zrevrangebyscore(call: Call) -> Reply:
-    return shown(call, Wanted("score", reverse=True).options(call, 4, (b"WITHSCORES", b"LIMIT")))
+    return shown(call, Wanted("score", reverse=True).options(call, 4, SHOWN))
 
 
 @command(
@@ -235,7 +236,7 @@ def zrevrangebyscore(call: Call) -> Reply:
     summary="Returns the members between two names.",
 )  # fmt: skip
 def zrangebylex(call: Call) -> Reply:
-    return shown(call, Wanted("lex").options(call, 4, (b"LIMIT",)))
+    return shown(call, Wanted("lex").options(call, 4, SHOWN))
 
 
 @command(
@@ -244,7 +245,7 @@ def zrangebylex(call: Call) -> Reply:
     summary="Returns the members between two names, the last first.",
 )  # fmt: skip
 def zrevrangebylex(call: Call) -> Reply:
-    return shown(call, Wanted("lex", reverse=True).options(call, 4, (b"LIMIT",)))
+    return shown(call, Wanted("lex", reverse=True).options(call, 4, SHOWN))
 
 
 def store_pairs(call: Call, event: str, pairs: Sequence[tuple[bytes, float]]) -> int:
@@ -270,7 +271,7 @@ def store_pairs(call: Call, event: str, pairs: Sequence[tuple[bytes, float]]) ->
     summary="Makes a sorted set of a range of another.",
 )  # fmt: skip
 def zrangestore(call: Call) -> Reply:
-    wanted = Wanted().options(call, 5, RANGE_OPTIONS[1:])
+    wanted = Wanted().options(call, 5, CHOICE)
     check_bounds(call, wanted.by, 3)
     return store_pairs(call, "zrangestore", wanted.of(call, call.db.sorted_set(call.args[2]), 3))
 

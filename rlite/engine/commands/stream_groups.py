@@ -418,8 +418,6 @@ def xclaim(call: Call) -> Reply:
         if id_ is None:
             break
         ids.append(id_)
-    if not ids:
-        raise CommandError(errors.STREAM_ID)
     now = now_ms()
     at, retries, force, just_id, last_id = now, -1, False, False, ZERO
     i = 5 + len(ids)
