@@ -145,6 +145,32 @@ BITFIELD_OVERFLOW = "ERR Invalid OVERFLOW type specified"
 BITFIELD_READ_ONLY = "ERR BITFIELD_RO only supports the GET subcommand"
 BITOP_NOT = "ERR BITOP NOT must be called with a single source key."
 
+SORT_NOT_A_DOUBLE = "ERR One or more scores can't be converted into double"
+
+# --- places ---
+GEO_UNIT = "ERR unsupported unit provided. please use M, KM, FT, MI"
+GEO_PAIR = "ERR invalid longitude,latitude pair %s,%s"
+GEO_NO_MEMBER = "ERR could not decode requested zset member"
+GEO_RADIUS = "ERR need numeric radius"
+GEO_RADIUS_NEGATIVE = "ERR radius cannot be negative"
+GEO_WIDTH = "ERR need numeric width"
+GEO_HEIGHT = "ERR need numeric height"
+GEO_BOX_NEGATIVE = "ERR height or width cannot be negative"
+GEO_COUNT = "ERR COUNT must be > 0"
+GEO_ANY = "ERR the ANY argument requires COUNT argument"
+GEO_FROM = "ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for %s"
+GEO_BY = "ERR exactly one of BYRADIUS and BYBOX can be specified for %s"
+GEO_OLD_STORE = "STORE option in GEORADIUS"  # what the next text calls it
+GEO_STORE_WITH = "ERR %s is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
+
+# --- HyperLogLog ---
+NOT_A_HYPERLOGLOG = "WRONGTYPE Key is not a valid HyperLogLog string value."
+CORRUPT_HYPERLOGLOG = "INVALIDOBJ Corrupted HLL object detected"
+NO_SUCH_PFDEBUG_KEY = "ERR The specified key does not exist"
+HYPERLOGLOG_IS_DENSE = "ERR HLL encoding is not sparse"
+UNKNOWN_PFDEBUG = "ERR Unknown PFDEBUG subcommand '%s'"
+PFSELFTEST = "TESTFAILED %s"
+
 # --- LCS ---
 LCS_NOT_STRINGS = "ERR The specified keys must contain string values"
 LCS_TOO_LARGE = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"

@@ -7,7 +7,7 @@ from support.wire import Array, Bulk, Err, Int, Null, Reply, Simple
 from rlite.engine.commands import declare_all
 from rlite.engine.commands.declare import REGISTRY, Command
 from rlite.engine.commands.introspect import ACCESS_ORDER, CATEGORY_ORDER, FLAG_ORDER
-from rlite.engine.commands.syntax import arguments
+from rlite.engine.commands.syntax import Argument, arguments
 
 declare_all()
 
@@ -79,6 +79,15 @@ def test_a_declaration_uses_only_known_words(command: Command) -> None:
     assert command.since.count(".") == 2
 
 
+def fewest_words(argument: Argument) -> int:
+    """How many words the shortest form of an argument takes."""
+    if argument.type == "oneof":
+        return bool(argument.token) + min(fewest_words(part) for part in argument.parts)
+    if argument.type == "block":
+        return bool(argument.token) + sum(fewest_words(part) for part in argument.parts if not part.optional)
+    return 1 + (bool(argument.token) and argument.type != "pure-token")
+
+
 @pytest.mark.parametrize("command", REGISTRY.values(), ids=lambda each: each.counted_as)
 def test_the_arity_agrees_with_the_syntax(command: Command) -> None:
     if command.is_container:
@@ -86,9 +95,7 @@ def test_the_arity_agrees_with_the_syntax(command: Command) -> None:
     words = len(command.name.split(" "))
     required = options = 0
     for argument in arguments(command.syntax, command.name):
-        size = len(argument.parts) if argument.type == "block" else 1
-        size += bool(argument.token) and argument.type != "pure-token"
-        required += 0 if argument.optional else size
+        required += 0 if argument.optional else fewest_words(argument)
         options += argument.optional or argument.multiple
     if command.name in ("CLIENT KILL", "CLIENT SETINFO"):
         return  # a required choice of options, each of another length

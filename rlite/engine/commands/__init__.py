@@ -6,8 +6,9 @@ from importlib import import_module
 
 # One module a group; the order is that in which COMMAND lists them.
 MODULES = (
-    "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "lcs", "dump",
-    "lists", "hashes", "hash_ttl", "sets", "sorted_sets", "zset_algebra", "streams",
+    "strings", "keys", "moving", "walking", "databases", "objects", "bits", "bitfield", "hyperloglog", "lcs",
+    "dump",
+    "lists", "hashes", "hash_ttl", "sets", "sorted_sets", "zset_algebra", "sorting", "geo", "streams",
     "stream_groups", "stream_info", "scripting", "expiry", "connection", "pubsub",
     "monitoring", "transactions", "clients", "configuration", "introspect", "info", "administration",
     "memory", "debug",

@@ -181,8 +181,8 @@ def _name_of(syntax: str) -> str:
 
 
 def _categories(flags: frozenset[str], group: str, extra: str) -> frozenset[str]:
-    """ACL categories, as Redis derives them from flags, and the group's own."""
-    found = set(extra.split())
+    """ACL categories, as Redis derives them from flags, and the group's own; extra: more, or `-` less."""
+    found = {word for word in extra.split() if word[0] != "-"}
     if "write" in flags:
         found.add("write")
     if "readonly" in flags and group != "scripting":
@@ -203,7 +203,7 @@ def _categories(flags: frozenset[str], group: str, extra: str) -> frozenset[str]
                 "scripting": "scripting"}  # fmt: skip
     if group in by_group:
         found.add(by_group[group])
-    return frozenset(found)
+    return frozenset(found - {word[1:] for word in extra.split() if word[0] == "-"})
 
 
 def _declare(command: Command) -> None:
@@ -223,8 +223,8 @@ def _declare(command: Command) -> None:
 class Facts(TypedDict):
     """What a declaration says beside its syntax. arity: arguments with the name, negative for at least so
     many (a subcommand counts both of its words); keys: first, last, step; access: what is done with them,
-    e.g. "RW update"; acl: categories beyond those that follow from flags and group; core: the core
-    implements the common forms of it, and the handler gets what that declines.
+    e.g. "RW update"; acl: categories beyond those that follow from flags and group (`-`: without); core:
+    the core implements the common forms of it, and the handler gets what that declines.
     """
 
     arity: int

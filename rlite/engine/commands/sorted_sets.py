@@ -248,9 +248,11 @@ def zrevrangebylex(call: Call) -> Reply:
     return shown(call, Wanted("lex", reverse=True).options(call, 4, SHOWN))
 
 
-def store_pairs(call: Call, event: str, pairs: Sequence[tuple[bytes, float]]) -> int:
-    """Makes the first key hold these pairs; without any the key goes."""
-    target = call.args[1]
+def store_pairs(
+    call: Call, event: str, pairs: Sequence[tuple[bytes, float]], target: bytes | None = None
+) -> int:
+    """Makes a key, argument 1 unless told, hold these pairs; without any the key goes."""
+    target = call.args[1] if target is None else target
     existed = call.db.delete(target)
     if pairs:
         view = call.db.sorted_set(target, create=True)

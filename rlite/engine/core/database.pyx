@@ -333,8 +333,8 @@ cdef class Database:
 
     # --- writing ---
 
-    def set(self, bytes key, bytes value, bint keep_ttl=False):
-        """Makes the key hold this string."""
+    def set(self, bytes key, bytes value, bint keep_ttl=False, bint raw=False):
+        """Makes the key hold this string; `raw`: bytes to work on in place, as OBJECT ENCODING then says."""
         cdef uint64_t h = self.hash(key)
         cdef uint64_t bit = self.enter(h)
         cdef stripe_t* s = self.stripe(h)
@@ -345,7 +345,7 @@ cdef class Database:
             e = set_value_size(s, h, e, len(value), False)
         if e != NULL:
             memcpy(entry_value(e), <const char*>value, len(value))
-            e.flags = 0
+            e.flags = ENTRY_RAW if raw else 0
             if not keep_ttl:
                 clear_deadline(s, e)
         self.keyspace.release(bit)
