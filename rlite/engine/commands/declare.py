@@ -162,6 +162,8 @@ class Command:
         """Where the keys stand in these arguments. Raises CommandError where a count in them makes no
         sense.
         """
+        if not self.keys.more:
+            return self.keys.positions(args)
         return [i for keys in (self.keys, *self.keys.more) for i in keys.positions(args)]
 
 

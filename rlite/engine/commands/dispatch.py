@@ -167,7 +167,9 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     dirty = hits = misses = 0
     failed = False
     try:
-        positions = command.key_positions(args)
+        # Under every lock nothing needs to know the keys, but those who wait for a change of one.
+        alone = command.locks is Locks.EVERYTHING and "write" not in command.flags
+        positions = [] if alone else command.key_positions(args)
         db = Database(server.keyspace, client.database) if held is None else held.sibling(client.database)
         db.no_touch = client.no_touch
         if held is None:

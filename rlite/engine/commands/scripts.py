@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from rlite.engine import errors
 from rlite.engine.core.connection import Client
+from rlite.engine.core.direct import Direct
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import WAIT, ErrorReply, Reply
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from rlite.engine.commands.call import Call
     from rlite.engine.commands.context import Context
     from rlite.engine.commands.declare import Command
-    from rlite.engine.scripting.runtime import Run, Runtime
+    from rlite.engine.scripting.runtime import Runtime
 
 LOG = logging.getLogger("rlite.script")
 SLOW_SECONDS = 0.02
@@ -39,13 +40,13 @@ class Script:
 
 @dataclass(slots=True)
 class Scripts:
-    """client: whom scripts run their commands as; wrote: whether the running one has called a write."""
+    """client: whom scripts run their commands as."""
 
-    known: dict[bytes, Script] = field(default_factory=dict)
+    known: dict[bytes, Script] = field(default_factory=dict)  # by SHA1
+    bodies: dict[bytes, Script] = field(default_factory=dict)  # the same by their text
     runtime: "Runtime | None" = None
     client: Client = field(default_factory=Client)
-    running: "Run | None" = None
-    wrote: bool = False
+    running: "Running | None" = None
     slow: bool = False  # the running one has come to be waited for
     told: bool = False  # those who wait have been told BUSY
     over: threading.Event = field(default_factory=threading.Event)
@@ -91,28 +92,26 @@ def parsed(body: bytes, sha: bytes) -> tuple[Script, bytes]:
 
 def loaded(server: "Context", body: bytes) -> Script:
     """The script with this body, compiled. Every stripe is locked. Raises CommandError."""
-    from rlite.engine.scripting.runtime import Runtime, ScriptError
-
     scripts = server.scripts
-    sha = sha_of(body)
-    known = scripts.known.get(sha)
+    known = scripts.bodies.get(body)
     if known is not None:
         return known
+    sha = sha_of(body)
     script, lua = parsed(body, sha)
     if scripts.runtime is None:
+        from rlite.engine.scripting.runtime import Runtime  # Lua is loaded when somebody needs it
+
         scripts.runtime = Runtime(server.config.int("script-memory-limit"))
         scripts.client.in_script = True
-    try:
-        scripts.runtime.compile(sha, lua)
-    except ScriptError as fault:
-        raise CommandError(fault.text) from None
-    scripts.known[sha] = script
+    scripts.runtime.compile(sha, lua)
+    scripts.known[sha] = scripts.bodies[body] = script
     return script
 
 
 def flush(server: "Context") -> None:
     """Forgets every script, and the Lua world with them. Every stripe is locked."""
     server.scripts.known.clear()
+    server.scripts.bodies.clear()
     server.scripts.runtime = None
     server.scripts.count_memory(server)
 
@@ -122,8 +121,6 @@ def flush(server: "Context") -> None:
 
 def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
     """EVAL and its kind, from `numkeys` on: argument 2. Raises CommandError."""
-    from rlite.engine.scripting.runtime import Run, ScriptError
-
     server, scripts = call.server, call.server.scripts
     count = call.int(2)
     if count > len(call.args) - 3:
@@ -136,30 +133,56 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
     if full and flags is not None and not flags & {b"allow-oom", b"no-writes"}:
         raise CommandError(errors.SCRIPT_WITHOUT_ALLOW_OOM)
     readonly = readonly or (flags is not None and b"no-writes" in flags)
+    runtime = scripts.runtime
+    assert runtime is not None
     tight = full and flags is None
-
-    def command(words: list[bytes]) -> tuple[bool, Reply]:
-        try:
-            reply = run_command(call, words, readonly=readonly, full=tight)
-        except CommandError as fault:
-            reply = ErrorReply(fault.text)
-        return failed(reply), reply
-
-    assert scripts.runtime is not None
-    run = Run(command, lambda run: look(server, run, call.client))
+    if server.monitors or server.notify_classes:
+        runtime.direct.end()  # whoever wants to hear of each command hears of it on the ordinary way
+    else:
+        runtime.direct.begin(call.db, server.table, server.counters, not readonly, not tight)
+    run = Running(call, runtime.direct, readonly, tight)
     scripts.client.database = call.client.database
     scripts.client.user = call.client.user
-    scripts.running, scripts.wrote, scripts.told = run, False, False
+    scripts.running, scripts.told = run, False
     keys, values = call.args[3 : 3 + count], call.args[3 + count :]
     try:
-        return scripts.runtime.execute(script.sha, keys, values, run)
-    except ScriptError as fault:
-        raise CommandError(fault.text) from None
+        return runtime.execute(script.sha, keys, values, run)
     finally:
         scripts.running = None
+        runtime.direct.end()
         scripts.count_memory(server)
         if scripts.slow:
             end_of_slow(server)
+
+
+class Running:
+    """A script that runs for a client (a Run of scripting/runtime.py). killed: it ends at its next look;
+    wrote: a command that did not go the short way has written.
+    """
+
+    __slots__ = ("_direct", "_for", "_full", "_readonly", "killed", "started", "wrote")
+
+    def __init__(self, call: "Call", direct: Direct, readonly: bool, full: bool) -> None:
+        self._for, self._direct, self._readonly, self._full = call, direct, readonly, full
+        self.started = time.monotonic()
+        self.killed = self.wrote = False
+
+    def call(self, words: list[bytes]) -> tuple[Reply, bool]:
+        server = self._for.server
+        try:
+            reply = run_command(self, self._for, words, readonly=self._readonly, full=self._full)
+        except CommandError as fault:
+            reply = ErrorReply(fault.text)
+        if server.scripts.client.database != self._for.db.index:
+            self._direct.end()  # it knows no other database than that of the caller
+        return reply, failed(reply)
+
+    def look(self) -> bool:
+        return look(self._for.server, self, self._for.client)
+
+    @property
+    def has_written(self) -> bool:
+        return self.wrote or self._direct.wrote
 
 
 def failed(reply: Reply) -> bool:
@@ -169,12 +192,12 @@ def failed(reply: Reply) -> bool:
     return isinstance(data, bytes) and data[:1] == b"-"
 
 
-def run_command(call: "Call", words: list[bytes], *, readonly: bool, full: bool) -> Reply:
+def run_command(run: Running, call: "Call", words: list[bytes], *, readonly: bool, full: bool) -> Reply:
     """One redis.call. Raises CommandError for what a script must not do."""
-    from rlite.engine.commands.dispatch import find, run
+    from rlite.engine.commands import dispatch
 
     scripts = call.server.scripts
-    command: Command | None = find(call.server, words)
+    command: Command | None = dispatch.find(call.server, words)
     if command is None:
         raise CommandError(errors.SCRIPT_UNKNOWN_COMMAND)
     if command.is_container or not command.accepts(len(words)):
@@ -185,18 +208,18 @@ def run_command(call: "Call", words: list[bytes], *, readonly: bool, full: bool)
     if "write" in flags:
         if readonly:
             raise CommandError(errors.SCRIPT_READ_ONLY)
-        scripts.wrote = True
+        run.wrote = True
     if full and "denyoom" in flags:
         raise CommandError(errors.OUT_OF_MEMORY)
     assert scripts.runtime is not None
     scripts.client.resp = scripts.runtime.resp
-    return run(call.server, scripts.client, command, words, call.db)
+    return dispatch.run(call.server, scripts.client, command, words, call.db)
 
 
 # --- slow scripts ------------------------------------------------------------------------------------------
 
 
-def look(server: "Context", run: "Run", client: Client) -> bool:
+def look(server: "Context", run: Running, client: Client) -> bool:
     """Called now and then while a script runs for a client. True: it must end."""
     scripts = server.scripts
     took = time.monotonic() - run.started
@@ -238,6 +261,6 @@ def kill(server: "Context") -> None:
     run = server.scripts.running
     if run is None:
         raise CommandError(errors.NOT_BUSY)
-    if server.scripts.wrote:
+    if run.has_written:
         raise CommandError(errors.UNKILLABLE)
     run.killed = True

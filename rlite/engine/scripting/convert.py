@@ -40,6 +40,8 @@ class Border:
 
     def to_lua(self, reply: Reply) -> Any:
         """A reply as a value of Lua (None: nil)."""
+        if type(reply) is bytes or type(reply) is int:
+            return reply
         match reply:
             case Raw(data):
                 if data[:1] == b"$" and data[1:2] != b"-":  # the commonest, without a second copy
@@ -47,8 +49,6 @@ class Border:
                 return self.to_lua(decode_reply(data, 0)[0])
             case bool():
                 return reply if self.resp == 3 else int(reply)
-            case bytes() | int():
-                return reply
             case None | Special():
                 return None if self.resp == 3 else False
             case Simple(text):
@@ -135,14 +135,3 @@ def whole(number: float) -> int:
 def line(text: bytes) -> str:
     """Text for a line of the protocol, which holds no line ends."""
     return text.replace(b"\r", b" ").replace(b"\n", b" ").decode("utf-8", "surrogateescape")
-
-
-def argument(value: Any) -> bytes | None:
-    """An argument of redis.call as it goes to the command; None for what cannot be one."""
-    if type(value) is bytes:
-        return value
-    if type(value) is int:
-        return b"%d" % value
-    if type(value) is float:
-        return b"%d" % value if value.is_integer() and abs(value) < 2**63 else b"%.17g" % value
-    return None

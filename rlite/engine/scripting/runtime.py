@@ -7,16 +7,16 @@ object there that scripts can touch.
 
 import hashlib
 import logging
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from importlib import resources
-from typing import Any
+from typing import Any, Protocol
 
 from lupa import lua51
 
-from rlite.engine.reply import ErrorReply, Raw, Reply, RespSet
-from rlite.engine.scripting.convert import Border, argument
+from rlite.engine.core.direct import Direct, Told, argument
+from rlite.engine.errors import CommandError
+from rlite.engine.reply import ErrorReply, Raw, Reply, RespSet, Simple
+from rlite.engine.scripting.convert import Border
 from rlite.engine.scripting.libraries import libraries
 from rlite.engine.scripting.tables import A_PLACE, Tables
 from rlite.engine.version import REDIS_VERSION
@@ -24,28 +24,19 @@ from rlite.engine.version import REDIS_VERSION
 LOG = logging.getLogger("rlite.script")
 LEVELS = {0: logging.DEBUG, 1: logging.INFO, 2: logging.INFO, 3: logging.WARNING}
 NO_MEMORY = "ERR not enough memory"
+FEW = 100  # keys and arguments that go to Lua one by one; more go as tables
 ONLY_STRINGS = "ERR Lua redis lib command arguments must be strings or integers"
 NO_ARGUMENTS = "ERR Please specify at least one argument for this redis lib call"
 
-Caller = Callable[[list[bytes]], tuple[bool, Reply]]  # a command -> (whether it failed, its reply)
 
+class Run(Protocol):
+    """A running script, as whoever runs it defines it."""
 
-class ScriptError(Exception):
-    """A script that does not compile, or that failed. text: the whole error as a client sees it."""
+    def call(self, words: list[bytes]) -> tuple[Reply, bool]:
+        """A command that did not go the short way: (its reply, whether that is an error)."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-
-
-@dataclass(slots=True)
-class Run:
-    """A running script. look: called now and then, off the script's own time; True: it must end."""
-
-    call: Caller
-    look: Callable[["Run"], bool]
-    started: float = field(default_factory=time.monotonic)
-    killed: bool = False
+    def look(self) -> bool:
+        """Called now and then, off the script's own time. True: it must end."""
 
 
 class Runtime:
@@ -60,8 +51,9 @@ class Runtime:
         self._border = Border(self._lua)
         self._run: Run | None = None
         tables = self._tables = Tables(self._lua, memory)
+        self.direct = Direct(self._otherwise, self._told, self._lua.get_memory_used, tables.limit)
         host: dict[bytes, Any] = {
-            b"call": self._call,
+            b"call": self.direct,
             b"look": self._look,
             b"relax": self._relax,
             b"redis_log": self._log,
@@ -75,7 +67,10 @@ class Runtime:
         sandbox = self._lua.execute(text, self._lua.table_from(host), name=b"@sandbox")
         tables.bind(sandbox[b"null"], sandbox[b"is_null"])
         self._compile, self._start = sandbox[b"compile"], sandbox[b"run"]
+        self._start_many = sandbox[b"run_many"]
         self._functions: dict[bytes, Any] = {}
+        self._limited = False
+        self._limit()
 
     @staticmethod
     def _no_attributes(_object: object, _name: object, _setting: bool) -> str:
@@ -89,69 +84,97 @@ class Runtime:
         return sha in self._functions
 
     def compile(self, sha: bytes, body: bytes) -> None:
-        """Compiles a script under its SHA1. Raises ScriptError."""
+        """Compiles a script under its SHA1. Raises CommandError."""
         if sha in self._functions:
             return
+        if not self._tables.room(2 * len(body) + A_PLACE):
+            raise CommandError("ERR Error compiling script (new function): not enough memory")
+        self._limit()
         try:
             result = self._compile(body)
         except lua51.LuaMemoryError:
-            raise ScriptError("ERR Error compiling script (new function): not enough memory") from None
+            raise CommandError("ERR Error compiling script (new function): not enough memory") from None
         function, fault = result if isinstance(result, tuple) else (result, None)
         if function is None:
-            raise ScriptError(f"ERR Error compiling script (new function): {shown(fault)}")
+            raise CommandError(f"ERR Error compiling script (new function): {shown(fault)}")
         self._functions[sha] = function
 
-    def execute(self, sha: bytes, keys: Iterable[bytes], values: Iterable[bytes], run: Run) -> Reply:
-        """Runs a compiled script. Raises ScriptError where it fails."""
+    def execute(self, sha: bytes, keys: list[bytes], values: list[bytes], run: Run) -> Reply:
+        """Runs a compiled script. Raises CommandError where it fails."""
+        many = len(keys) + len(values)
+        if many and not self._tables.room(2 * A_PLACE * many + sum(map(len, keys)) + sum(map(len, values))):
+            raise CommandError(self._out_of_memory())
         self._run = run
-        self._border.resp = 2
-        table = self._lua.table_from
+        self._speak(2)
+        self._limit()
+        function = self._functions[sha]
         try:
-            arguments = table(list(keys)), table(list(values))
-            self._lua.set_max_memory(self._memory)
-            result = self._start(self._functions[sha], *arguments)
+            if many <= FEW:
+                result = self._start(function, len(keys), *keys, *values)
+            else:
+                table = self._lua.table_from
+                result = self._start_many(function, table(keys), table(values))
             ok, value = result[:2] if isinstance(result, tuple) else (result, None)
             if ok:
                 return self._border.to_reply(value)
             text = explained(value, sha)
             if "not enough memory" in text:
                 text += f" (script-memory-limit is {self._memory} bytes)"
-            raise ScriptError(text)
+            raise CommandError(text)
         except lua51.LuaMemoryError:
-            raise ScriptError(
-                f"ERR not enough memory (script-memory-limit is {self._memory} bytes)"
-            ) from None
+            raise CommandError(self._out_of_memory()) from None
         except lua51.LuaError as fault:
-            raise ScriptError(f"ERR Error running script: {fault}") from None
+            raise CommandError(f"ERR Error running script: {fault}") from None
         finally:
-            self._relax()
             self._run = None
+
+    def _out_of_memory(self) -> str:
+        return f"ERR not enough memory (script-memory-limit is {self._memory} bytes)"
 
     # --- what scripts call ---
 
-    def _call(self, *args: object) -> tuple[bool, Any]:
-        """redis.call: (whether it failed, the reply)."""
+    def _otherwise(self, args: Iterable[object]) -> Told:
+        """redis.call of what does not go the short way."""
         words: list[bytes] = []
         for arg in args:
             word = argument(arg)
             if word is None:
-                return True, self._lua.table_from({b"err": ONLY_STRINGS.encode()})
+                return self._told(ErrorReply(ONLY_STRINGS), True)
             words.append(word)
         if not words:
-            return True, self._lua.table_from({b"err": NO_ARGUMENTS.encode()})
+            return self._told(ErrorReply(NO_ARGUMENTS), True)
         assert self._run is not None
-        failed, reply = self._run.call(words)
+        return self._told(*self._run.call(words))
+
+    def _told(self, reply: Reply, failed: bool) -> Told:
+        """A reply as the sandbox takes it."""
         if not self._tables.room(cost_of(reply)):
             failed, reply = True, ErrorReply(NO_MEMORY)
-        return failed, self._border.to_lua(reply)
+        if type(reply) is Raw and reply.data[0] in b"+-":
+            return failed, reply.data[1:-2], True
+        if type(reply) is ErrorReply or type(reply) is Simple:
+            return failed, reply.text.encode("utf-8", "surrogateescape"), True
+        return failed, self._border.to_lua(reply), False
+
+    def _limit(self) -> None:
+        """From here on Lua may take no more than its limit. What Python makes there must ask for room first:
+        the error of Lua would have nowhere to jump to.
+        """
+        if not self._limited:
+            self._lua.set_max_memory(self._memory)
+            self._limited = True
 
     def _relax(self) -> None:
-        """Outside a script nothing may fail for want of memory: Lua would have nowhere to jump to."""
+        """Before a table is taken over to Python, which takes some memory, whatever the script has left."""
         self._lua.set_max_memory(0)
+        self._limited = False
 
     def _look(self) -> bool:
         run = self._run
-        return run is not None and run.look(run)
+        return run is not None and run.look()
+
+    def _speak(self, resp: int) -> None:
+        self._border.resp = self.direct.resp = resp
 
     @property
     def resp(self) -> int:
@@ -163,7 +186,7 @@ class Runtime:
             return False, b"redis.setresp() requires one argument."
         if args[0] not in (2, 3):
             return False, b"RESP version must be 2 or 3."
-        self._border.resp = int(args[0] == 3) + 2
+        self._speak(3 if args[0] == 3 else 2)
         return True, None
 
     @staticmethod
@@ -188,11 +211,11 @@ class Runtime:
 
 def cost_of(reply: Reply) -> int:
     """About what a reply takes as a value of Lua, in bytes; rather too much than too little."""
+    if type(reply) is bytes:
+        return A_PLACE + len(reply)
     match reply:
         case Raw(data):
             return A_PLACE * data.count(b"\n") + len(data)
-        case bytes():
-            return A_PLACE + len(reply)
         case list():
             return A_PLACE + sum(map(cost_of, reply))
         case dict():

@@ -160,17 +160,25 @@ globals.bit = proxy(hosted("bit_tobit bit_tohex bit_bnot bit_band bit_bor bit_bx
 local redis = hosted("redis_log redis_setresp redis_sha1hex")
 local run = host.call
 
--- A failed call is a table with `err`; where the script did not ask to be told, it is raised.
+-- A reply that is one line comes as its text, and is told as a table: `ok`, or `err` where the call failed, which is
+-- raised unless the script asked to be told.
 function redis.pcall(...)
-    local _, reply = run(...)
+    local failed, reply, line = run(...)
+    if line then
+        return failed and failure(reply) or { ok = reply }
+    end
     return reply
 end
 
 function redis.call(...)
-    local failed, reply = run(...)
+    local failed, reply, line = run(...)
     if failed then
+        reply = failure(reply)
         reply.source, reply.line = position(3)
         error(reply, 0)
+    end
+    if line then
+        return { ok = reply }
     end
     return reply
 end
@@ -233,11 +241,13 @@ end
 -- Kills a script that nobody waits for any longer: from then on every instruction fails, so that no pcall saves it.
 local EVERY = 100000
 local look = host.look
+local hurried = false
 local function watch()
     if not look() then
         return
     end
     sethook(watch, "", 1)
+    hurried = true
     if getinfo(2, "S").short_src == "user_script" then      -- not in the middle of what stands in this file
         error(failure("ERR Error running script: Script killed by user with SCRIPT KILL."), 0)
     end
@@ -270,10 +280,22 @@ end
 globals.coroutine = proxy(routines)
 
 local relax = host.relax
-local function finish(...)
-    sethook()
-    relax()             -- what is returned must find room, whatever the script has left
-    return ...
+local function finish(ok, value)
+    if hurried then
+        sethook(watch, "", EVERY)
+        hurried = false
+    end
+    if type(value) == "table" then
+        relax()             -- what is returned must find room, whatever the script has left
+    end
+    return ok, value
+end
+
+sethook(watch, "", EVERY)
+
+local function run_many(chunk, keys, values)
+    globals.KEYS, globals.ARGV = keys, values
+    return finish(xpcall(chunk, traced))
 end
 
 return {
@@ -290,10 +312,13 @@ return {
         end
         return chunk, fault
     end,
-    run = function(chunk, keys, values)
-        globals.KEYS, globals.ARGV = keys, values
-        sethook(watch, "", EVERY)
-        return finish(xpcall(chunk, traced))
+    run_many = run_many,
+    run = function(chunk, count, ...)       -- the keys, so many, and the arguments
+        local keys, values = { ... }, {}
+        for i = count + 1, #keys do
+            values[i - count], keys[i] = keys[i], nil
+        end
+        return run_many(chunk, keys, values)
     end,
     is_null = function(value)
         return value == null

@@ -71,7 +71,7 @@ class Tables:
 
     def __init__(self, runtime: "lua51.LuaRuntime", memory: int) -> None:
         self._runtime = runtime
-        self._memory = memory
+        self.limit = memory - RESERVE  # what all of Lua may take with a result
         self.make: Callable[[Any], Any] = runtime.table_from
         self.null: Any = None  # what cjson.null is
         self._is_null: Callable[[Any], bool] = lambda value: value is None
@@ -85,11 +85,10 @@ class Tables:
 
         Lua must not run out of memory there: its error would jump over frames of Python.
         """
-        limit = self._memory - RESERVE
-        if int(self._runtime.get_memory_used() or 0) + size <= limit:
+        if int(self._runtime.get_memory_used() or 0) + size <= self.limit:
             return True
         self._runtime.gccollect()
-        return int(self._runtime.get_memory_used() or 0) + size <= limit
+        return int(self._runtime.get_memory_used() or 0) + size <= self.limit
 
     def is_null(self, value: Any) -> bool:
         """Whether a value is nil or cjson.null."""
