@@ -171,6 +171,21 @@ HYPERLOGLOG_IS_DENSE = "ERR HLL encoding is not sparse"
 UNKNOWN_PFDEBUG = "ERR Unknown PFDEBUG subcommand '%s'"
 PFSELFTEST = "TESTFAILED %s"
 
+# --- waiting for replicas and the log ---
+NUMLOCAL = "ERR value is out of range, value must between 0 and 1"
+WAITAOF_WITHOUT_LOG = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+
+# --- MIGRATE ---
+MIGRATE_KEYS = "ERR When using MIGRATE KEYS option, the key argument must be set to the empty string"
+MIGRATE_IO = "IOERR error or timeout %s target instance"
+MIGRATE_REFUSED = "ERR Target instance replied with error: %s"
+
+# --- DEBUG ---
+DEBUG_DATABASE = "ERR Out of range database"
+DEBUG_NO_TABLE = "ERR The value stored at the specified key is not represented using an hash table"
+DEBUG_NO_LISTPACK = "ERR Not a listpack encoded object."
+DEBUG_RELOAD = "ERR this server keeps no snapshots yet, so it cannot reload one"
+
 # --- LCS ---
 LCS_NOT_STRINGS = "ERR The specified keys must contain string values"
 LCS_TOO_LARGE = "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len"

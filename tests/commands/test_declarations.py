@@ -20,7 +20,7 @@ NEWER = {
     **dict.fromkeys(
         ["BLPOP", "BRPOP", "BLMOVE", "BRPOPLPUSH", "BZPOPMIN", "BZPOPMAX"], "in scripts since 7.2"
     ),
-    **{name: "since 7.4" for name, each in REGISTRY.items() if each.since == "7.4.0"},
+    **{name: f"since {each.since}" for name, each in REGISTRY.items() if each.since >= "7.2.0"},
 }
 DECLARED = [each for each in REGISTRY.values() if each.name not in NEWER]
 

@@ -168,7 +168,7 @@ CLIENT KILL ID 999999999 NOSUCH
 
 == CLIENT KILL ends another connection
 b| PING
-CLIENT KILL TYPE normal
+@kind CLIENT KILL TYPE normal
 b| PING
 PING
 

@@ -11,7 +11,7 @@ MODULES = (
     "lists", "hashes", "hash_ttl", "sets", "sorted_sets", "zset_algebra", "sorting", "geo", "streams",
     "stream_groups", "stream_info", "scripting", "expiry", "connection", "pubsub",
     "monitoring", "transactions", "clients", "configuration", "introspect", "info", "administration",
-    "memory", "debug",
+    "memory", "waiting", "migrating", "debug",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rlite.engine import errors
 from rlite.engine.core.database import Database
 from rlite.engine.core.resp import encode
 from rlite.engine.errors import CommandError
@@ -29,12 +30,13 @@ Attempt = Callable[["Call"], Reply]  # BLOCK: nothing yet
 
 @dataclass(slots=True, eq=False)
 class Waiter:
-    """One blocked client. When the time is up it hears a null array."""
+    """One blocked client. late: what it hears when the time is up."""
 
     client: "Client"
     call: "Call"
     attempt: Attempt
     places: list[tuple[int, bytes]]
+    late: Reply = NULL_ARRAY
     timer: "Timer | None" = None
     answered: threading.Event = field(default_factory=threading.Event)  # for clients in process
     reply: Reply = None
@@ -53,17 +55,19 @@ def waits(
     return empty if call.may_not_block else block(call, keys, seconds, attempt)
 
 
-def block(call: "Call", keys: Sequence[bytes], seconds: float, attempt: Attempt) -> Reply:
+def block(
+    call: "Call", keys: Sequence[bytes], seconds: float, attempt: Attempt, late: Reply = NULL_ARRAY
+) -> Reply:
     """Has the client wait for a change of these keys; their stripes are locked."""
     client, server = call.client, call.server
     places = list(dict.fromkeys((client.database, key) for key in keys))
-    waiter = Waiter(client, call, attempt, places)
+    waiter = Waiter(client, call, attempt, places, late)
     for place in places:
         server.waiting.setdefault(place, deque()).append(waiter)
         server.keyspace.observe(place[0], place[1], 1)
     server.blocked[client.id] = waiter
     if seconds:
-        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, NULL_ARRAY))
+        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, late))
     return BLOCK
 
 
@@ -96,7 +100,7 @@ def unblock(server: "Context", client: "Client", reply: Reply = None, *, by_time
     waiter = server.blocked.get(client.id)
     if waiter is None:
         return False
-    end(server, waiter, NULL_ARRAY if by_timeout else reply)
+    end(server, waiter, waiter.late if by_timeout else reply)
     return True
 
 
@@ -136,6 +140,10 @@ def retry(server: "Context", waiter: Waiter) -> bool:
             try:
                 reply = waiter.attempt(call)
             except CommandError as fault:
+                # A value of another type is no element: whoever waits for one goes on waiting. Not so for a
+                # consumer group, which is gone with the stream.
+                if fault.text == errors.WRONG_TYPE and call.command.name != "XREADGROUP":
+                    return False
                 reply = refuse(server, fault.text)
             if reply is BLOCK:
                 return False

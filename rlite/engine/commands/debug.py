@@ -11,6 +11,9 @@ from rlite.engine.commands import digest
 from rlite.engine.commands.call import Call, parse_int
 from rlite.engine.commands.declare import Locks, command
 from rlite.engine.commands.helping import lines
+from rlite.engine.commands.saving import saved
+from rlite.engine.core.audit import Shape, shape_of_value, table_shapes
+from rlite.engine.core.glob import matches
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.reply import OK, Reply, Simple
 
@@ -21,6 +24,13 @@ HELP = [
     ("OBJECT <key>", "Tells how a value is kept."),
     ("SET-ACTIVE-EXPIRE <0|1>", "Chooses whether keys past their deadline are removed before anyone asks."),
     ("SLEEP <seconds>", "Makes the whole server wait; decimals allowed."),
+    ("HTSTATS <dbid>", "Tells how full the hash tables of a database are."),
+    ("HTSTATS-KEY <key>", "The same of the table of a large hash, set or sorted set."),
+    ("LISTPACK <key>", "Tells how a packed value is laid out."),
+    ("STRINGMATCH-LEN <length> <pattern>", "Tells whether a pattern matches so many letters a."),
+    ("DICT-RESIZING <0|1>", "Accepted, without effect: tables grow and shrink a bucket at a time."),
+    ("QUICKLIST-PACKED-THRESHOLD <size>", "Accepted, without effect: long elements stand alone anyway."),
+    ("REPLYBUFFER <option> <value>", "Accepted, without effect: reply buffers know no such cycle."),
     ("HELP", "Tells what the subcommands are."),
 ]
 
@@ -35,26 +45,26 @@ def allowed(call: Call) -> bool:
     return client.fd < 0 or client.is_unix or host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
 
 
-def serialized_length(encoding: str, value: bytes) -> int:
-    """The bytes of the value in a snapshot, uncompressed: a length and the string, or a small number."""
-    number = parse_int(value) if encoding == "int" else None
-    if number is not None:
-        for bits, size in ((7, 2), (15, 3), (31, 5)):
-            if -(1 << bits) <= number < 1 << bits:
-                return size
-    length = len(value)
-    return length + (1 if length < 1 << 6 else 2 if length < 1 << 14 else 5)
+def shown(name: str, shape: Shape) -> str:
+    """How full a hash table is, for people."""
+    items, buckets, filled, children, moving = shape
+    lines_ = [
+        f"[{name}]{' (being resized)' if moving else ''}",
+        f" {items} elements in {buckets} buckets of 7 slots, {children} buckets beside them",
+    ]
+    lines_ += [f"  {n} in a bucket: {count}" for n, count in enumerate(filled) if count]
+    return "\n".join(lines_) + "\n"
 
 
 def debug_object(call: Call, key: bytes) -> Reply:
     call.db.no_touch = True  # a look at how a value is kept is no use of it
-    facts, value = call.db.inspect(key), call.db.get(key)
-    if facts is None or value is None:
+    facts, image = call.db.inspect(key), saved(call.db, key, call.server.config)
+    if facts is None or image is None:
         raise CommandError(errors.NO_SUCH_KEY)
     idle = facts["idle_ms"] // 1000
     return Simple(
         f"Value at:0x0 refcount:1 encoding:{facts['encoding']} "
-        f"serializedlength:{serialized_length(facts['encoding'], value)} "
+        f"serializedlength:{len(image[1])} "
         f"lru:{(int(time.time()) - idle) & 0xFFFFFF} lru_seconds_idle:{idle}"
     )
 
@@ -86,6 +96,35 @@ def debug(call: Call) -> Reply:
             return OK
         case b"OBJECT", 1:
             return debug_object(call, rest[0])
+        case b"HTSTATS", 1:
+            index = parse_int(rest[0])
+            if index is None or not 0 <= index < server.keyspace.databases:
+                raise CommandError(errors.DEBUG_DATABASE)
+            shapes = table_shapes(call.db.sibling(index))
+            return "".join(shown(f"Stripe {i}", shape) for i, shape in enumerate(shapes)).encode()
+        case b"HTSTATS-KEY", 1:
+            if not call.db.exists(rest[0]):
+                raise CommandError(errors.NO_SUCH_KEY)
+            shape = shape_of_value(call.db, rest[0])
+            if shape is None:
+                raise CommandError(errors.DEBUG_NO_TABLE)
+            return shown("Table", shape).encode()
+        case b"LISTPACK", 1:
+            facts = call.db.inspect(rest[0])
+            if facts is None:
+                raise CommandError(errors.NO_SUCH_KEY)
+            if facts["encoding"] != "listpack":
+                raise CommandError(errors.DEBUG_NO_LISTPACK)
+            return Simple(f"{facts['length']} elements, {facts['bytes']} bytes with the key")
+        case b"STRINGMATCH-LEN", 2:
+            length = parse_int(rest[0])
+            if length is None or not 0 <= length <= 1 << 26:
+                raise CommandError(errors.OUT_OF_RANGE)
+            return int(matches(rest[1], b"a" * length))
+        case (b"RELOAD", _):
+            raise CommandError(errors.DEBUG_RELOAD)
+        case (b"DICT-RESIZING", 1) | (b"QUICKLIST-PACKED-THRESHOLD", 1) | (b"REPLYBUFFER", 2):
+            return OK
         case b"DIGEST", 0:
             return Simple(digest.of_everything(call.db, server.keyspace.databases).hex())
         case b"DIGEST-VALUE", n if n:

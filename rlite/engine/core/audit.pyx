@@ -2,13 +2,16 @@
 """The books of a keyspace, counted anew. For tests, and for a moment of doubt."""
 from libc.stdint cimport int64_t, uint64_t
 
+from rlite.engine.core.database cimport Database
 from rlite.engine.core.heap cimport heap_bytes, heap_t
 from rlite.engine.core.keyspace cimport (
     NEVER, PERSISTENT, VOLATILE, Keyspace, hash_key, keyspace_t, stripe_at, stripe_index, stripe_t,
 )
 from rlite.engine.core.platform cimport rl_granted
-from rlite.engine.core.table cimport TYPE_STREAM, entry_key, entry_t, table_each, table_find, table_size
-from rlite.engine.core.values cimport audit_value, count_of, value_bytes, value_of
+from rlite.engine.core.table cimport (
+    TYPE_HASH, TYPE_SET, TYPE_STREAM, TYPE_ZSET, bucket_t, entry_key, entry_t, table_each, table_find, table_size, table_t,
+)
+from rlite.engine.core.values cimport FULL, audit_value, count_of, value_bytes, value_of
 
 
 cdef struct audit_t:
@@ -99,3 +102,53 @@ def audit(Keyspace keyspace) -> int:
     if fault is not None:
         raise AssertionError(fault)
     return bytes
+
+
+cdef tuple shape(const table_t* t):
+    """(items, buckets, buckets by how many items are in them and their children, children, whether it is resized)."""
+    cdef int64_t i, buckets = 0, children = 0, n
+    cdef int which
+    cdef bucket_t* b
+    cdef list filled = []
+    for which in range(2):
+        if t.exp[which] < 0 or t.buckets[which] == NULL:
+            continue
+        buckets += <int64_t>1 << t.exp[which]
+        for i in range(<int64_t>1 << t.exp[which]):
+            b = &t.buckets[which][i]
+            n = 0
+            while True:
+                n += bits_of(b.meta & 0x7f)
+                if not b.meta & 0x80:
+                    break
+                children += 1
+                b = <bucket_t*>b.slot[6]
+            while <int64_t>len(filled) <= n:
+                filled.append(0)
+            filled[n] += 1
+    return table_size(t), buckets, filled, children, t.rehash_at >= 0
+
+
+cdef int bits_of(uint64_t meta) noexcept nogil:
+    cdef int n = 0
+    while meta:
+        n += meta & 1
+        meta >>= 1
+    return n
+
+
+Shape = tuple                  # as `shape` returns it
+
+
+def table_shapes(Database db) -> list:
+    """How full the tables of a database are, stripe by stripe: a tuple as `shape` returns. Every lock is held."""
+    return [shape(&stripe_at(db.ks, db.index, i).table) for i in range(db.ks.stripes)]
+
+
+def shape_of_value(Database db, bytes key):
+    """The same of the table a large hash, set or sorted set has. None: the key has none, or is not there."""
+    cdef uint64_t h = db.hash(key)
+    cdef entry_t* e = db.find(key, h, False)
+    if e == NULL or e.type not in (TYPE_HASH, TYPE_SET, TYPE_ZSET) or e.encoding != FULL:
+        return None
+    return shape(<table_t*>value_of(e))      # with which all three begin
