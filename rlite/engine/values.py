@@ -90,8 +90,8 @@ def _events(letters: str) -> str:
     if set(letters) - set(EVENT_CLASSES + "AKEmn"):
         raise ValueError(errors.CONFIG_EVENTS)
     on = EVENT_CLASSES if "A" in letters else "".join(c for c in EVENT_CLASSES if c in letters)
-    shown = "A" if on == EVENT_CLASSES else on + ("n" if "n" in letters else "")
-    return shown + "".join(c for c in "KEm" if c in letters)
+    shown = "A" if on == EVENT_CLASSES else on
+    return shown + "".join(c for c in "nKEm" if c in letters)
 
 
 def default(row: Directive) -> object:

@@ -40,7 +40,6 @@ PERSIST key
 MOVE key 1
 MULTI
 EXEC
-@unordered SORT key ALPHA
 """
 LISTS = """
 (LPUSH|RPUSH) key value+
@@ -212,7 +211,7 @@ KEPT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.d
 def check(pair: Pair, group: str, narrow: bool, examples: int) -> None:
     """So many random programs of a group."""
     words = WORDS | STREAM_WORDS if group == "streams" else WORDS
-    one = commands(GROUPS[group] * 3 + GENERIC.replace("@unordered SORT key ALPHA\n", ""), words)
+    one = commands(GROUPS[group] * 3 + GENERIC, words)
 
     @settings(max_examples=examples, deadline=None, suppress_health_check=KEPT, print_blob=True)
     @given(st.lists(one, min_size=2, max_size=25), st.booleans(), st.sampled_from([2, 3]))

@@ -95,11 +95,13 @@ def run(call: Call, operations: list[Operation]) -> Reply:
     length = call.db.length(key)  # for a value of another type, the error comes before any change
     call.looked_up(length is not None)
     writers = [each for each in operations if each.verb != b"GET"]
+    grown = False
     if writers:
         reach = max(each.offset + each.width + 7 for each in writers) >> 3
         if (
             length is None or length < reach
         ):  # grown once, and also where an overflow then forbids the writing
+            grown = True
             call.db.write(key, reach - 1, b"\0")
     replies: list[Reply] = []
     for each in operations:
@@ -116,9 +118,12 @@ def run(call: Call, operations: list[Operation]) -> Reply:
             replies.append(None)
             continue
         block = (block & ~(mask << shift)) | ((new & mask) << shift)
-        call.db.write(key, first, block.to_bytes(end - first))
-        call.changed()
+        if grown or new != old:
+            call.db.write(key, first, block.to_bytes(end - first))
+            call.changed()
         replies.append(new if each.verb == b"INCRBY" else old)
+    if call.dirty:
+        call.notify("$", "setbit", key)
     return replies
 
 

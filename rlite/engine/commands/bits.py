@@ -46,6 +46,7 @@ def setbit(call: Call) -> Reply:
     ):  # nothing changed is nothing written: WATCH sees none
         call.db.write(key, offset >> 3, bytes([new]))
         call.changed()
+        call.notify("$", "setbit", key)
     return int(old & mask != 0)
 
 
@@ -166,6 +167,7 @@ def bitop(call: Call) -> Reply:
     if size == 0:
         if call.db.delete(target):
             call.changed()
+            call.notify("g", "del", target)
         return 0
     numbers = [int.from_bytes(value.ljust(size, b"\0")) for value in values]
     result = numbers[0]
@@ -181,4 +183,5 @@ def bitop(call: Call) -> Reply:
         )
     call.db.set(target, result.to_bytes(size))
     call.changed()
+    call.notify("$", "set", target)
     return size

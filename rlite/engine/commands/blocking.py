@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rlite.engine import errors
+from rlite.engine.commands.notifying import absent, publish_events
 from rlite.engine.core.database import Database
 from rlite.engine.core.resp import encode
 from rlite.engine.errors import CommandError
@@ -133,6 +134,9 @@ def retry(server: "Context", waiter: Waiter) -> bool:
     db.lock([call.args[i] for i in positions])
     call.db = db
     call.dirty = 0
+    call.events.clear()
+    args = call.args
+    missing = absent(server, db, call.command, args, positions)
     try:
         with server.serving:  # a timeout must not come between what is taken and who gets it
             if server.blocked.get(waiter.client.id) is not waiter:
@@ -148,8 +152,9 @@ def retry(server: "Context", waiter: Waiter) -> bool:
             if reply is BLOCK:
                 return False
             forget(server, waiter)
+        publish_events(server, db, missing, call.events)
         if call.dirty:
-            signal_changed(server, db.index, [call.args[i] for i in positions])
+            signal_changed(server, db.index, [args[i] for i in positions])
     finally:
         db.unlock()
     server.counters.effects(call.dirty, 0, 0)

@@ -4,11 +4,11 @@ stripes locked.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from rlite.engine import errors
-from rlite.engine.commands.notifying import notify
+from rlite.engine.commands.notifying import Event
 from rlite.engine.core.views import parse_score
 from rlite.engine.errors import CommandError
 
@@ -49,11 +49,12 @@ class Call:
     hits: int = 0
     misses: int = 0
     may_not_block: bool = False  # in a transaction or a script
+    events: list[Event] = field(default_factory=list)  # to be published when the handler is done
 
     def notify(self, kind: str, event: str, key: bytes, database: Integer | None = None) -> None:
         """Publishes a keyspace event of class `kind` (a letter of the directive), if anybody asks."""
         if self.server.notify_classes:
-            notify(self.server, kind, event, key, self.db.index if database is None else database)
+            self.events.append((kind, event, key, self.db.index if database is None else database))
 
     def changed(self, times: int = 1) -> None:
         """Counts changes to the data set; what is not counted is neither logged nor seen by WATCH."""
@@ -65,6 +66,10 @@ class Call:
             self.hits += 1
         else:
             self.misses += 1
+            if "m" in self.server.notify_classes:
+                for at in self.command.key_positions(self.args):
+                    if not self.db.exists(self.args[at]):
+                        self.notify("m", "keymiss", self.args[at])
 
     def int(self, index: Integer, error: str = errors.NOT_AN_INTEGER) -> Integer:
         """Argument `index` as a signed 64-bit number. Raises CommandError(error)."""

@@ -12,7 +12,7 @@ from rlite.engine.commands import blocking, monitoring
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY, Command, Locks
-from rlite.engine.commands.notifying import notify, tell_departures
+from rlite.engine.commands.notifying import absent, publish_events, tell_departures
 from rlite.engine.commands.scripts import in_the_way
 from rlite.engine.commands.watching import abandon, signal_changed
 from rlite.engine.core.connection import Client
@@ -177,6 +177,7 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
                 db.lock_all()
             elif positions and command.locks is Locks.KEYS:
                 db.lock([args[i] for i in positions])
+        missing = absent(server, db, command, args, positions) if server.notify_classes else []
         try:
             done = None
             if command.core is not None and not (command.name == "PING" and listens(client)):
@@ -187,8 +188,9 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
                 reply = Raw(raw)
                 if failed:
                     count_error(server, raw[1:].partition(b" ")[0].decode("latin-1"))
-                for kind, event, key in events:
-                    notify(server, kind, event, key, client.database)
+                if events or missing:
+                    told = [(kind, event, key, client.database) for kind, event, key in events]
+                    publish_events(server, db, missing, told)
             else:
                 assert command.handler is not None
                 call = Call(command, args, db, client, server, may_not_block=held is not None)
@@ -196,6 +198,8 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
                     reply = command.handler(call)
                 finally:
                     dirty, hits, misses = call.dirty, call.hits, call.misses
+                    if call.events or missing:
+                        publish_events(server, db, missing, call.events)
             if dirty and (server.watchers or server.waiting) and "write" in command.flags:
                 signal_changed(server, client.database, [args[i] for i in positions])
         finally:

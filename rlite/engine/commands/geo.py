@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import REGISTRY, Keys, command
-from rlite.engine.commands.notifying import notify
 from rlite.engine.commands.sorted_sets import store_pairs
 from rlite.engine.core.views import SortedSetView, parse_score
 from rlite.engine.errors import CommandError
@@ -84,7 +83,7 @@ def geoadd(call: Call) -> Reply:
     raw, _, dirty, _, _, events = done
     call.changed(dirty)
     for kind, event, key in events:
-        notify(call.server, kind, event, key, call.db.index)
+        call.notify(kind, event, key)
     return Raw(raw)
 
 

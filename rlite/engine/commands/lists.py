@@ -200,8 +200,8 @@ def move_element(call: Call, from_left: bool, to_left: bool) -> bytes | None:
         view.push([item], to_left)
     else:
         call.db.list(target, create=True).push([item], to_left)
-    call.notify("l", "lpop" if from_left else "rpop", source)
     call.notify("l", "lpush" if to_left else "rpush", target)
+    call.notify("l", "lpop" if from_left else "rpop", source)
     tell_if_gone(call, source, view)
     call.changed()
     return item

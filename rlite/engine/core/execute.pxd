@@ -26,6 +26,7 @@ cdef enum:                     # classes of keyspace events, by the letter notif
     CLASS_HASH = 104          # h
     CLASS_ZSET = 122          # z
     CLASS_STREAM = 116        # t
+    CLASS_MISS = 109          # m
 
 cdef struct event_t:
     const char* name
@@ -100,6 +101,7 @@ cdef inline entry_t* read(call_t* c, int k, int argument) noexcept nogil:
     cdef entry_t* e = find(c, k, argument)
     if e == NULL:
         c.misses += 1
+        event(c, k, b"keymiss", CLASS_MISS)
     else:
         c.hits += 1
     return e

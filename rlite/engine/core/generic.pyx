@@ -8,7 +8,7 @@ from rlite.engine.core.errors cimport (
     E_WRONG_ARITY,
 )
 from rlite.engine.core.execute cimport (
-    CLASS_GENERIC, call_error, call_t, enlist, event, find, int_arg, is_word, read, stripe_of,
+    CLASS_GENERIC, CLASS_MISS, call_error, call_t, enlist, event, find, int_arg, is_word, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
     NEVER, clear_deadline, deadline_of, lookup, remove_entry, set_deadline, stripe_t,
@@ -36,6 +36,17 @@ cdef inline entry_t* peek(call_t* c, int k, int argument) noexcept nogil:
     return lookup(c.ks, stripe_of(c, k), c.hashes[k], c.argv[argument].data, c.argv[argument].size, c.now_ns)
 
 
+cdef entry_t* glance(call_t* c, int k, int argument) noexcept nogil:
+    """As `peek`, counted as a hit or a miss."""
+    cdef entry_t* e = peek(c, k, argument)
+    if e == NULL:
+        c.misses += 1
+        event(c, k, b"keymiss", CLASS_MISS)
+    else:
+        c.hits += 1
+    return e
+
+
 # --- keys ------------------------------------------------------------------------------------------------------------
 
 cdef void del_(call_t* c) noexcept nogil:
@@ -55,14 +66,8 @@ cdef void del_(call_t* c) noexcept nogil:
 cdef void exists(call_t* c) noexcept nogil:
     cdef int i
     cdef int64_t n = 0
-    cdef entry_t* e
     for i in range(1, c.argc):
-        e = peek(c, i - 1, i)
-        if e != NULL:
-            n += 1
-            c.hits += 1
-        else:
-            c.misses += 1
+        n += glance(c, i - 1, i) != NULL
     out_int(c.out, n)
 
 
@@ -76,7 +81,7 @@ cdef void touch_keys(call_t* c) noexcept nogil:
 
 
 cdef void type_(call_t* c) noexcept nogil:
-    cdef entry_t* e = peek(c, 0, 1)
+    cdef entry_t* e = glance(c, 0, 1)
     if e == NULL:
         out_raw(c.out, b"+none\r\n", 7)
     else:
@@ -170,13 +175,11 @@ cdef void pexpireat(call_t* c) noexcept nogil:
 
 
 cdef void reply_deadline(call_t* c, bint absolute, bint seconds) noexcept nogil:
-    cdef entry_t* e = peek(c, 0, 1)
+    cdef entry_t* e = glance(c, 0, 1)
     cdef int64_t at
     if e == NULL:
-        c.misses += 1
         out_int(c.out, -2)
         return
-    c.hits += 1
     at = deadline_of(stripe_of(c, 0), e)
     if at == NEVER:
         out_int(c.out, -1)
