@@ -30,6 +30,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "redis-sentinel": ("redis-sentinel",),
     "redis-tools": ("redis-cli", "redis-benchmark"),
     "nutcracker": ("nutcracker",),
+    "npm": ("npm", "node"),
 }
 
 
