@@ -13,7 +13,18 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
 # One module each, imported when it is asked for; its first lines say what it measures, and how.
-BENCHMARKS = ("throughput", "types", "latency", "memory", "expiry", "fill", "threads", "version")
+BENCHMARKS = (
+    "throughput",
+    "types",
+    "latency",
+    "memory",
+    "typememory",
+    "expiry",
+    "notifications",
+    "fill",
+    "threads",
+    "version",
+)
 
 
 def _numbers(text: str) -> tuple[int, ...]:

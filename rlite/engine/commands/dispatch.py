@@ -160,7 +160,8 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     """The call itself, timed and counted. `held`: the locks of a transaction around it, or None."""
     which = server.ids[command.counted_as]
     client.last_command = which
-    if server.monitors:
+    script = command.group == "scripting"
+    if script and server.monitors:  # a script is shown before its commands, a transaction behind them
         monitoring.feed(server, client, command, args, client.database)
     started = time.perf_counter_ns()
     reply: Reply
@@ -213,6 +214,8 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     except MemoryError:
         failed = True
         reply = refuse(server, errors.OUT_OF_MEMORY)
+    if server.monitors and not script:
+        monitoring.feed(server, client, command, args, client.database)
     if server.notify_classes:
         tell_departures(server)
     took = time.perf_counter_ns() - started

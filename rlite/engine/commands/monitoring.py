@@ -45,8 +45,8 @@ def forget(server: "Context", client: "Client") -> None:
 def feed(
     server: "Context", client: "Client", declared: Command, args: Sequence[bytes], database: int
 ) -> None:
-    """Shows one command to all monitors."""
-    if declared.flags & {"skip_monitor", "admin"} and declared.name not in ("MULTI", "EVAL", "EVALSHA"):
+    """Shows one command to all monitors; what is secret, or too dangerous to be copied, it does not show."""
+    if "admin" in declared.flags or ("skip_monitor" in declared.flags and declared.group != "scripting"):
         return
     where = "lua" if client.in_script else f"unix:{client.address}" if client.is_unix else client.address
     shown = args[:1] if declared.name in SECRET else args
