@@ -403,9 +403,10 @@ cdef entry_t* table_random(table_t* t, uint64_t* state) noexcept nogil:
             if not at.meta & CHAINED:
                 break
             at = <bucket_t*>at.slot[6]
-        if n == 0:
+        # A bucket is as likely to be taken as it is full: who sits in it alone has no better chance than others.
+        pick = next_random(state) % <uint64_t>max(n, <int>SLOTS)
+        if pick >= n:
             continue
-        pick = next_random(state) % <uint64_t>n
         while True:
             for i in range(SLOTS):
                 if (b.meta >> i) & 1:
