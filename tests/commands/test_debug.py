@@ -83,7 +83,8 @@ def test_waiting_for_replicas_that_are_not_there(wire: Wire) -> None:
     assert wire.command("WAITAOF", 0, 0, 0) == Array((Int(0), Int(0)))
     assert wire.command("WAITAOF", 0, 1, 10) == Array((Int(0), Int(0)))
     for line, said in (
-        ("WAIT x 0", b"not an integer"), ("WAIT 1 -1", b"timeout is negative"), ("WAIT 1 x", b"timeout is not"),
+        ("WAIT x 0", b"not an integer"), ("WAIT 1 -1", b"timeout is negative"),
+        ("WAIT 1 x", b"timeout is not an integer"),
         ("WAITAOF 2 0 0", b"between 0 and 1"), ("WAITAOF 0 -1 0", b"must be positive"),
         ("WAITAOF 1 0 0", b"appendonly is disabled"),
     ):  # fmt: skip
