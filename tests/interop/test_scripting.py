@@ -1,6 +1,7 @@
 """Lua scripts: what they return, may do and may not, as on the real redis-server; and how they are ended."""
 
 import hashlib
+import random
 
 import pytest
 from support.differential import Pair
@@ -359,3 +360,31 @@ def test_monitor_shows_the_calls_of_a_script(rlite: Server) -> None:
         wire.command("EVAL", "return redis.call('set', 'x', '1')", 0)
         first, second = watcher.read_reply(), watcher.read_reply()
         assert any('lua] "set" "x" "1"' in str(line) for line in (first, second))
+
+
+def test_nothing_at_the_limit_of_memory_ends_the_server(rlite_proc) -> None:  # type: ignore[no-untyped-def]
+    """Lua's error for want of memory must be caught wherever it is raised: it would end the process."""
+    server = rlite_proc({"script-memory-limit": "4mb"})
+    dice = random.Random(7)
+    grow = "local t = {} for i = 1, %d do t[i] = ('x'):rep(%d) .. i end "
+    endings = [
+        "return #t", "return t", "return t[1]", "error(t[1])", "error({err = t[1]})", "return {err = t[1]}",
+        "return redis.call('GET', 'big')", "return {redis.call('MGET', 'big', 'big')}", "return {t, t}",
+        "return redis.call('SET', 'k', t[1])", "return redis.pcall('NOSUCH', t[1])", "return cjson.encode(t)",
+        "return redis.sha1hex(t[1])", "return coroutine.wrap(function() return t end)()",
+        "return ('x'):rep(2 ^ 21)",
+    ]  # fmt: skip
+    with server.wire(timeout=30) as wire:
+        wire.command("SET", "big", "y" * 300_000)
+        for turn in range(600):
+            body = grow % (dice.choice([1, 100, 3000, 30_000]), dice.choice([1, 30, 1000]))
+            body += dice.choice(endings)
+            if turn % 5 == 0:  # a long text of its own, which takes a multiple of itself to compile
+                body += f" --{turn}" + "x" * dice.choice([0, 1000, 200_000])
+                body = "local c = {" + f"'{turn}'," * dice.choice([1, 1000, 20_000]) + "} " + body
+            words = ["z" * dice.choice([1, 1000, 100_000])] * dice.choice([0, 1, 10, 150])
+            wire.command("EVAL", body, 0, *words)
+            if turn % 100 == 99:
+                wire.command("SCRIPT", "FLUSH")
+        assert wire.command("EVAL", "return 1", 0) == Int(1)
+    assert server.is_running()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import command, core_command
-from rlite.engine.commands.walking import parse_cursor
+from rlite.engine.commands.walking import ScanOptions, parse_cursor
 from rlite.engine.core.strings import sum_of_floats
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import Reply
@@ -157,30 +157,6 @@ def paired(call: Call, pairs: "Sequence[tuple[Reply, Reply]]") -> Reply:
     return [item for pair in pairs for item in pair]
 
 
-def scan_options(call: Call, flag: bytes = b"") -> tuple[bytes | None, int, bool]:
-    """(pattern, count, whether `flag` is there) of HSCAN, SSCAN and ZSCAN."""
-    pattern, count, flagged = None, 10, False
-    i = 3
-    while i < len(call.args):
-        word = call.word(i)
-        if flag and word == flag:
-            flagged = True
-            i += 1
-            continue
-        if i + 1 == len(call.args):
-            raise CommandError(errors.SYNTAX)
-        if word == b"COUNT":
-            count = call.int(i + 1)
-            if count < 1:
-                raise CommandError(errors.SYNTAX)
-        elif word == b"MATCH":
-            pattern = None if call.args[i + 1] == b"*" else call.args[i + 1]
-        else:
-            raise CommandError(errors.SYNTAX)
-        i += 2
-    return pattern, min(count, 2**40), flagged
-
-
 @command(
     "HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]", arity=-3, flags="readonly", keys=(1, 1, 1),
     access="RO access", group="hash", since="2.8.0", tips=("nondeterministic_output",),
@@ -192,6 +168,6 @@ def hscan(call: Call) -> Reply:
     call.looked_up(view is not None)
     if view is None:
         return [b"0", []]
-    pattern, count, bare = scan_options(call, b"NOVALUES")
-    cursor, pairs = view.scan(cursor, count, pattern)
-    return [b"%d" % cursor, [item for pair in pairs for item in (pair[:1] if bare else pair)]]
+    asked = ScanOptions.of(call, 3, flag=b"NOVALUES")
+    cursor, pairs = view.scan(cursor, asked.count, asked.pattern)
+    return [b"%d" % cursor, [item for pair in pairs for item in (pair[:1] if asked.flagged else pair)]]

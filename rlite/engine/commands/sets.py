@@ -6,9 +6,9 @@ from itertools import islice
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, command, core_command
-from rlite.engine.commands.hashes import picked, scan_options
+from rlite.engine.commands.hashes import picked
 from rlite.engine.commands.lists import tell_if_gone
-from rlite.engine.commands.walking import parse_cursor
+from rlite.engine.commands.walking import ScanOptions, parse_cursor
 from rlite.engine.core.views import SetView
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import Reply, RespSet
@@ -128,8 +128,8 @@ def sscan(call: Call) -> Reply:
     call.looked_up(view is not None)
     if view is None:
         return [b"0", []]
-    pattern, count, _ = scan_options(call)
-    cursor, members = view.scan(cursor, count, pattern)
+    asked = ScanOptions.of(call, 3)
+    cursor, members = view.scan(cursor, asked.count, asked.pattern)
     return [b"%d" % cursor, list[Reply](members)]
 
 

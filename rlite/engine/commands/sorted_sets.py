@@ -9,9 +9,9 @@ from rlite.engine import errors
 from rlite.engine.commands.blocking import waits
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, command, core_command
-from rlite.engine.commands.hashes import paired, pick_count, picked, scan_options
+from rlite.engine.commands.hashes import paired, pick_count, picked
 from rlite.engine.commands.lists import bounds, option_count, tell_if_gone
-from rlite.engine.commands.walking import parse_cursor
+from rlite.engine.commands.walking import ScanOptions, parse_cursor
 from rlite.engine.core.views import SortedSetView, parse_score
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import BLOCK, NULL_ARRAY, Reply
@@ -375,8 +375,8 @@ def zscan(call: Call) -> Reply:
     call.looked_up(view is not None)
     if view is None:
         return [b"0", []]
-    pattern, count, _ = scan_options(call)
-    cursor, pairs = view.scan(cursor, count, pattern)
+    asked = ScanOptions.of(call, 3)
+    cursor, pairs = view.scan(cursor, asked.count, asked.pattern)
     return [b"%d" % cursor, [part for member, score in pairs for part in (member, score_text(score))]]
 
 

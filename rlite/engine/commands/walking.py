@@ -1,5 +1,8 @@
 """Commands that walk a database: SCAN, KEYS, RANDOMKEY, DBSIZE. They lock a stripe at a time, never all."""
 
+from dataclasses import dataclass
+from typing import Self
+
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Locks, command
@@ -17,6 +20,42 @@ def parse_cursor(raw: bytes) -> int:
     return int(raw) % 2**64
 
 
+@dataclass(slots=True)
+class ScanOptions:
+    """What SCAN and its kind are asked for. count: how many to aim for; flagged: the word without a value."""
+
+    pattern: bytes | None = None
+    count: int = 10
+    type_name: str | None = None
+    flagged: bool = False
+
+    @classmethod
+    def of(cls, call: Call, first: int, *, flag: bytes = b"", typed: bool = False) -> Self:
+        """Read from argument `first` on; `flag` is a word that stands alone. Raises CommandError."""
+        found = cls()
+        i = first
+        while i < len(call.args):
+            word = call.word(i)
+            if flag and word == flag:
+                found.flagged = True
+                i += 1
+                continue
+            if i + 1 == len(call.args):
+                raise CommandError(errors.SYNTAX)
+            if word == b"COUNT":
+                found.count = min(call.int(i + 1), 2**40)
+                if found.count < 1:
+                    raise CommandError(errors.SYNTAX)
+            elif word == b"MATCH":
+                found.pattern = None if call.args[i + 1] == b"*" else call.args[i + 1]
+            elif typed and word == b"TYPE":
+                found.type_name = call.args[i + 1].lower().decode("latin-1")
+            else:
+                raise CommandError(errors.SYNTAX)
+            i += 2
+        return found
+
+
 @command(
     "SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]", arity=-2, flags="readonly", group="generic",
     since="2.8.0", locks=Locks.WALK, tips=("nondeterministic_output", "request_policy:special"),
@@ -24,26 +63,8 @@ def parse_cursor(raw: bytes) -> int:
 )  # fmt: skip
 def scan(call: Call) -> Reply:
     cursor = parse_cursor(call.args[1])
-    pattern: bytes | None = None
-    type_name: str | None = None
-    count = 10
-    i = 2
-    while i < len(call.args):
-        word = call.word(i)
-        if i + 1 == len(call.args):
-            raise CommandError(errors.SYNTAX)
-        if word == b"COUNT":
-            count = call.int(i + 1)
-            if count < 1:
-                raise CommandError(errors.SYNTAX)
-        elif word == b"MATCH":
-            pattern = call.args[i + 1]
-        elif word == b"TYPE":
-            type_name = call.args[i + 1].lower().decode("latin-1")
-        else:
-            raise CommandError(errors.SYNTAX)
-        i += 2
-    cursor, keys = call.db.scan(cursor, min(count, 2**40), pattern, type_name)
+    asked = ScanOptions.of(call, 2, typed=True)
+    cursor, keys = call.db.scan(cursor, asked.count, asked.pattern, asked.type_name)
     return [b"%d" % cursor, list[Reply](keys)]
 
 

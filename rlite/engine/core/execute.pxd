@@ -83,6 +83,16 @@ cdef bint int_arg(call_t* c, int i, int64_t* v) noexcept nogil              # Fa
 cdef bint count_arg(call_t* c, int i, int64_t* v) noexcept nogil            # the same, from 0 on
 
 
+cdef inline bint clamp_range(int64_t* start, int64_t* stop, int64_t n) noexcept nogil:
+    """Indexes of n elements, negative ones counted from the end, as places from 0 on. False: nothing lies there."""
+    if start[0] < 0:
+        start[0] = max(start[0] + n, <int64_t>0)
+    if stop[0] < 0:
+        stop[0] += n
+    stop[0] = min(stop[0], n - 1)
+    return start[0] <= stop[0]
+
+
 cdef inline stripe_t* stripe_of(call_t* c, int k) noexcept nogil:
     return stripe_at(c.ks, c.database, stripe_index(c.ks, c.hashes[k]))
 
@@ -96,15 +106,19 @@ cdef inline entry_t* find(call_t* c, int k, int argument) noexcept nogil:
     return e
 
 
-cdef inline entry_t* read(call_t* c, int k, int argument) noexcept nogil:
-    """As `find`, counted as a hit or a miss."""
-    cdef entry_t* e = find(c, k, argument)
+cdef inline entry_t* noted(call_t* c, int k, entry_t* e) noexcept nogil:
+    """What was found at the k-th key, counted as a hit or a miss."""
     if e == NULL:
         c.misses += 1
         event(c, k, b"keymiss", CLASS_MISS)
     else:
         c.hits += 1
     return e
+
+
+cdef inline entry_t* read(call_t* c, int k, int argument) noexcept nogil:
+    """As `find`, counted."""
+    return noted(c, k, find(c, k, argument))
 
 
 cdef inline bint is_other(call_t* c, entry_t* e, int kind) noexcept nogil:

@@ -8,7 +8,7 @@ from rlite.engine.core.errors cimport (
     E_WRONG_ARITY,
 )
 from rlite.engine.core.execute cimport (
-    CLASS_GENERIC, CLASS_MISS, call_error, call_t, enlist, event, find, int_arg, is_word, read, stripe_of,
+    CLASS_GENERIC, call_error, call_t, enlist, event, find, int_arg, is_word, noted, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
     NEVER, clear_deadline, deadline_of, lookup, remove_entry, set_deadline, stripe_t,
@@ -37,14 +37,8 @@ cdef inline entry_t* peek(call_t* c, int k, int argument) noexcept nogil:
 
 
 cdef entry_t* glance(call_t* c, int k, int argument) noexcept nogil:
-    """As `peek`, counted as a hit or a miss."""
-    cdef entry_t* e = peek(c, k, argument)
-    if e == NULL:
-        c.misses += 1
-        event(c, k, b"keymiss", CLASS_MISS)
-    else:
-        c.hits += 1
-    return e
+    """As `peek`, counted."""
+    return noted(c, k, peek(c, k, argument))
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ cdef inline uint32_t* place_of(const heap_t* h, entry_t* e) noexcept nogil:
 
 
 cdef void heap_init(heap_t* h) noexcept nogil:
-    cdef entry_t* e = NULL
-    heap_init_items(h, <int><uintptr_t>&e.heap_pos)
+    cdef entry_t e
+    heap_init_items(h, <int>(<char*>&e.heap_pos - <char*>&e))
 
 
 cdef void heap_init_items(heap_t* h, int pos_at) noexcept nogil:

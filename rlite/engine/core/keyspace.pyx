@@ -447,8 +447,8 @@ cdef void move_tables(keyspace_t* ks) noexcept nogil:
 # --- a stripe's life -------------------------------------------------------------------------------------------------
 
 cdef void init_fields(heap_t* h) noexcept nogil:
-    cdef hash_t* hash = NULL
-    heap_init_items(h, <int><uintptr_t>&hash.heap_pos)
+    cdef hash_t hash
+    heap_init_items(h, <int>(<char*>&hash.heap_pos - <char*>&hash))
 
 
 cdef void stripe_init(stripe_t* s, const uint64_t* seed, int64_t* total, int database) noexcept nogil:

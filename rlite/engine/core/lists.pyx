@@ -7,7 +7,8 @@ from libc.stdint cimport int64_t
 
 from rlite.engine.core.errors cimport E_OUT_OF_MEMORY, E_WRONG_ARITY
 from rlite.engine.core.execute cimport (
-    CLASS_LIST, call_error, call_t, count_arg, drop_empty, enlist, event, find, int_arg, is_other, out_piece, read, stripe_of,
+    CLASS_LIST, call_error, call_t, clamp_range, count_arg, drop_empty, enlist, event, find, int_arg, is_other, out_piece,
+    read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport create_value, keyspace_t, settle
 from rlite.engine.core.packed cimport (
@@ -286,12 +287,7 @@ cdef void lrange(call_t* c) noexcept nogil:
     if is_other(c, e, TYPE_LIST):
         return
     n = 0 if e == NULL else list_len(e)
-    if start < 0:
-        start = max(start + n, <int64_t>0)
-    if stop < 0:
-        stop += n
-    stop = min(stop, n - 1)
-    if start > stop:
+    if not clamp_range(&start, &stop, n):
         out_head(c.out, c'*', 0)
         return
     out_head(c.out, c'*', stop - start + 1)

@@ -89,9 +89,9 @@ cdef set_t* members_copy(set_t* s) noexcept nogil:
 
 cdef hash_t* fields_new(const uint64_t* seed) noexcept nogil:
     cdef hash_t* h = <hash_t*>calloc(1, sizeof(hash_t))
-    cdef field_t* f = NULL
+    cdef field_t f
     if h != NULL:
-        table_init_items(&h.table, seed, sizeof(field_t), <int><uintptr_t>&f.klen)
+        table_init_items(&h.table, seed, sizeof(field_t), <int>(<char*>&f.klen - <char*>&f))
         heap_init_items(&h.deadlines, 0)
         h.bytes = rl_granted(h)
     return h

@@ -88,6 +88,7 @@ cdef class Loop:
     cdef void loop(self) noexcept nogil
     cdef int wait(self) noexcept nogil
     cdef void anchor(self) noexcept nogil
+    cdef void take(self, int n) noexcept nogil
     cdef void attend_once(self) noexcept nogil
     cdef void serve(self, conn_t* c, int events) noexcept nogil
     cdef void receive(self, conn_t* c) noexcept nogil

@@ -209,17 +209,7 @@ cdef class Loop:
             n = self.wait()
             self.turns += 1
             self.anchor()
-            for i in range(n):
-                if (<tag_t*>self.ready[i].data).kind == KIND_CONN:
-                    self.serve(<conn_t*>self.ready[i].data, self.ready[i].events)
-                elif (<tag_t*>self.ready[i].data).kind == KIND_WAKE:
-                    self.woken = True
-                else:
-                    with gil:
-                        self.accept((<tag_t*>self.ready[i].data).index)
-            if self.woken:
-                with gil:
-                    self.take_mail()
+            self.take(n)
             i = 0
             while i < self.n_writers:      # a connection whose reader catches up runs on, and queues again behind
                 self.writers[i].queued = False
@@ -231,8 +221,9 @@ cdef class Loop:
                 with gil:
                     self.bury()
 
-    cdef void attend_once(self) noexcept nogil:
-        cdef int i, n = poller_wait(&self.poller, self.ready, READY, 0)
+    cdef void take(self, int n) noexcept nogil:
+        """Serves what the poller found ready, then reads the mail."""
+        cdef int i
         for i in range(n):
             if (<tag_t*>self.ready[i].data).kind == KIND_CONN:
                 self.serve(<conn_t*>self.ready[i].data, self.ready[i].events)
@@ -244,6 +235,10 @@ cdef class Loop:
         if self.woken:
             with gil:
                 self.take_mail()
+
+    cdef void attend_once(self) noexcept nogil:
+        cdef int i
+        self.take(poller_wait(&self.poller, self.ready, READY, 0))
         for i in range(self.n_writers):
             self.writers[i].queued = False
             if not self.writers[i].closing:

@@ -39,14 +39,14 @@ cdef inline bint comes_before(node_t* n, double score, const char* data, size_t 
 
 cdef zset_t* zs_new(const uint64_t* seed) noexcept nogil:
     cdef zset_t* z = <zset_t*>calloc(1, sizeof(zset_t))
-    cdef node_t* n = NULL
+    cdef node_t n
     if z == NULL:
         return NULL
     z.head = make_node(MAX_LEVEL, 0, b"", 0)
     if z.head == NULL:
         free(z)
         return NULL
-    table_init_items(&z.table, seed, sizeof(node_t), <int><uintptr_t>&n.klen)
+    table_init_items(&z.table, seed, sizeof(node_t), <int>(<char*>&n.klen - <char*>&n))
     z.level = 1
     z.random = seed[0] ^ <uint64_t>z | 1
     z.bytes = rl_granted(z) + rl_granted(block_of(z.head))

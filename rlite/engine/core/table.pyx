@@ -37,8 +37,8 @@ cdef inline uint32_t item_klen(const table_t* t, entry_t* e) noexcept nogil:
 
 
 cdef void table_init(table_t* t, const uint64_t* seed) noexcept nogil:
-    cdef entry_t* e = NULL
-    table_init_items(t, seed, <int>sizeof(entry_t), <int><uintptr_t>&e.klen)
+    cdef entry_t e
+    table_init_items(t, seed, <int>sizeof(entry_t), <int>(<char*>&e.klen - <char*>&e))
 
 
 cdef void table_init_items(table_t* t, const uint64_t* seed, int key_at, int klen_at) noexcept nogil:

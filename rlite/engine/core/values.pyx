@@ -216,10 +216,11 @@ cdef int64_t audit_zset(zset_t* z) noexcept nogil:
 
 
 cdef int64_t audit_value(entry_t* e) noexcept nogil:
-    cdef void* value = value_of(e)
+    cdef void* value
     cdef tally_t t
-    if e.type == 0:
+    if e.type == 0:            # a string has no such value: nothing may be read of it
         return 0
+    value = value_of(e)
     if e.encoding == PACKED:
         return rl_granted(value) if lp_sound(<byte*>value, lp_bytes(<byte*>value)) else -1
     if e.encoding == INTSET:

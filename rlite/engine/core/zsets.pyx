@@ -15,7 +15,8 @@ from rlite.engine.core.errors cimport (
     E_ZADD_NX_XX,
 )
 from rlite.engine.core.execute cimport (
-    CLASS_ZSET, call_error, call_t, count_arg, drop_empty, enlist, event, find, int_arg, is_other, is_word, read, stripe_of,
+    CLASS_ZSET, call_error, call_t, clamp_range, count_arg, drop_empty, enlist, event, find, int_arg, is_other, is_word,
+    read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport create_value, keyspace_t, settle
 from rlite.engine.core.packed cimport (
@@ -554,12 +555,7 @@ cdef void range_by_rank(call_t* c, bint reverse) noexcept nogil:
     if is_other(c, e, TYPE_ZSET):
         return
     n = 0 if e == NULL else zset_len(e)
-    if start < 0:
-        start = max(start + n, <int64_t>0)
-    if stop < 0:
-        stop += n
-    stop = min(stop, n - 1)
-    if start > stop:
+    if not clamp_range(&start, &stop, n):
         out_head(c.out, c'*', 0)
         return
     seat = zset_at(e, n - 1 - start if reverse else start)

@@ -51,11 +51,11 @@ class Runtime:
         self._border = Border(self._lua)
         self._run: Run | None = None
         tables = self._tables = Tables(self._lua, memory)
-        self.direct = Direct(self._otherwise, self._told, self._lua.get_memory_used, tables.limit)
+        self.direct = Direct(self._otherwise, self._told, self._lua.get_memory_used, tables.most)
         host: dict[bytes, Any] = {
             b"call": self.direct,
             b"look": self._look,
-            b"relax": self._relax,
+            b"relax": tables.relax,
             b"redis_log": self._log,
             b"redis_setresp": self._setresp,
             b"redis_sha1hex": self._sha1hex,
@@ -69,8 +69,7 @@ class Runtime:
         self._compile, self._start = sandbox[b"compile"], sandbox[b"run"]
         self._start_many = sandbox[b"run_many"]
         self._functions: dict[bytes, Any] = {}
-        self._limited = False
-        self._limit()
+        tables.limit()
 
     @staticmethod
     def _no_attributes(_object: object, _name: object, _setting: bool) -> str:
@@ -89,7 +88,7 @@ class Runtime:
             return
         if not self._tables.room(2 * len(body) + A_PLACE):
             raise CommandError("ERR Error compiling script (new function): not enough memory")
-        self._limit()
+        self._tables.limit()
         try:
             result = self._compile(body)
         except lua51.LuaMemoryError:
@@ -106,7 +105,7 @@ class Runtime:
             raise CommandError(self._out_of_memory())
         self._run = run
         self._speak(2)
-        self._limit()
+        self._tables.limit()
         function = self._functions[sha]
         try:
             if many <= FEW:
@@ -155,19 +154,6 @@ class Runtime:
         if type(reply) is ErrorReply or type(reply) is Simple:
             return failed, reply.text.encode("utf-8", "surrogateescape"), True
         return failed, self._border.to_lua(reply), False
-
-    def _limit(self) -> None:
-        """From here on Lua may take no more than its limit. What Python makes there must ask for room first:
-        the error of Lua would have nowhere to jump to.
-        """
-        if not self._limited:
-            self._lua.set_max_memory(self._memory)
-            self._limited = True
-
-    def _relax(self) -> None:
-        """Before a table is taken over to Python, which takes some memory, whatever the script has left."""
-        self._lua.set_max_memory(0)
-        self._limited = False
 
     def _look(self) -> bool:
         run = self._run

@@ -307,6 +307,7 @@ return {
             return nil, "bytecode is not allowed"
         end
         local chunk, fault = loadstring(text, "@user_script")
+        relax()             -- what is returned must find room
         if chunk then
             setfenv(chunk, environment)
         end

@@ -71,7 +71,9 @@ class Tables:
 
     def __init__(self, runtime: "lua51.LuaRuntime", memory: int) -> None:
         self._runtime = runtime
-        self.limit = memory - RESERVE  # what all of Lua may take with a result
+        self._memory = memory
+        self._limited = False
+        self.most = memory - RESERVE  # what all of Lua may take with a result
         self.make: Callable[[Any], Any] = runtime.table_from
         self.null: Any = None  # what cjson.null is
         self._is_null: Callable[[Any], bool] = lambda value: value is None
@@ -85,10 +87,28 @@ class Tables:
 
         Lua must not run out of memory there: its error would jump over frames of Python.
         """
-        if int(self._runtime.get_memory_used() or 0) + size <= self.limit:
+        if int(self._runtime.get_memory_used() or 0) + size <= self.most:
             return True
+        # A collection takes some memory itself before it gives any back.
+        limited = self._limited
+        self.relax()
         self._runtime.gccollect()
-        return int(self._runtime.get_memory_used() or 0) + size <= self.limit
+        if limited:
+            self.limit()
+        return int(self._runtime.get_memory_used() or 0) + size <= self.most
+
+    def limit(self) -> None:
+        """From here on Lua may take no more than its limit. What Python makes there must ask for room first:
+        the error of Lua would have nowhere to jump to.
+        """
+        if not self._limited:
+            self._runtime.set_max_memory(self._memory)
+            self._limited = True
+
+    def relax(self) -> None:
+        """Before a table is taken over to Python, which takes some memory, whatever the script has left."""
+        self._runtime.set_max_memory(0)
+        self._limited = False
 
     def is_null(self, value: Any) -> bool:
         """Whether a value is nil or cjson.null."""
