@@ -128,3 +128,16 @@ def test_bad_arguments(wire: Wire, line: str, said: str) -> None:
     assert isinstance(reply, Err), reply
     assert said in reply.text.decode()
     assert wire.command("HTTL", "h", "FIELDS", 1, "a") == codes(-1)
+
+
+def test_info_counts_fields_that_went(rlite: Server) -> None:
+    def counted() -> int:
+        info = wire.command("INFO", "stats")
+        assert isinstance(info, Bulk)
+        return int(info.data.partition(b"expired_subkeys:")[2].split()[0])
+
+    with rlite.wire() as wire:
+        before = counted()
+        wire.command("HSET", "h", "a", "1", "b", "2", "c", "3")
+        wire.command("HPEXPIRE", "h", 10, "FIELDS", 2, "a", "b")
+        wait_for(lambda: counted() == before + 2, "two fields to go")

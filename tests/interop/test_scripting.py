@@ -7,7 +7,7 @@ import pytest
 from support.differential import Pair
 from support.programs import Step, each_program
 from support.servers import Server
-from support.wire import Err, Int, Simple, Wire
+from support.wire import Bulk, Err, Int, Simple, Wire
 
 PROGRAMS = r"""
 == values become replies
@@ -311,6 +311,26 @@ def test_a_scripts_memory_is_limited(rlite_proc) -> None:  # type: ignore[no-unt
         assert isinstance(reply, Err)
         assert b"script-memory-limit is 8388608 bytes" in reply.text
         assert wire.command("EVAL", "return 5", 0) == Int(5)
+
+
+def test_scripts_count_as_used_memory(rlite: Server) -> None:
+    def figures(wire: Wire) -> dict[bytes, bytes]:
+        info = wire.command("INFO", "memory")
+        assert isinstance(info, Bulk)
+        return dict(line.split(b":", 1) for line in info.data.splitlines() if b":" in line)
+
+    with rlite.wire() as wire:
+        wire.command("SCRIPT", "FLUSH")
+        empty = figures(wire)
+        assert empty[b"number_of_cached_scripts"] == empty[b"used_memory_scripts"] == b"0"
+        wire.command("SCRIPT", "LOAD", "return 1 --" + "x" * 1_000_000)
+        full = figures(wire)
+        assert full[b"number_of_cached_scripts"] == b"1"
+        assert int(full[b"used_memory_scripts"]) > 1_000_000
+        assert int(full[b"used_memory_vm_eval"]) > 0
+        assert int(full[b"used_memory"]) - int(empty[b"used_memory"]) > 1_000_000
+        wire.command("SCRIPT", "FLUSH")
+        assert int(figures(wire)[b"used_memory"]) - int(empty[b"used_memory"]) < 100_000
 
 
 def test_scripts_of_many_clients_run_one_at_a_time(rlite: Server) -> None:

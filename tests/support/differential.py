@@ -82,8 +82,8 @@ def _but_consumers(ours: Reply, theirs: Reply) -> bool:
 
 
 def _encoding(ours: Reply, theirs: Reply) -> bool:
-    """OBJECT ENCODING: since 7.2 small sets and lists are listpacks too."""
-    older = (Bulk(b"hashtable"), Bulk(b"quicklist"))
+    """OBJECT ENCODING: since 7.2 small sets and lists are listpacks, sets by what makes them."""
+    older = (Bulk(b"hashtable"), Bulk(b"quicklist"), Bulk(b"intset"))
     return ours == theirs or (ours == Bulk(b"listpack") and theirs in older)
 
 

@@ -129,6 +129,7 @@ def memory(context: Context) -> Mapping[str, object]:
     peak, dataset = max(used, counters["peak"]), context.keyspace.dataset_bytes()
     resident, total = resident_bytes(), system_bytes()
     overhead = max(0, used - dataset)
+    lua = context.scripts.lua_bytes()
     limit = int(str(context.config.get("maxmemory", 0)))
     return {
         "used_memory": used,
@@ -144,18 +145,19 @@ def memory(context: Context) -> Mapping[str, object]:
         "used_memory_dataset_perc": f"{100 * dataset / max(1, used - context.startup_memory):.2f}%",
         "total_system_memory": total,
         "total_system_memory_human": human(total),
-        "used_memory_lua": context.scripts.memory(),
-        "used_memory_vm_eval": 0,
-        "used_memory_lua_human": human(context.scripts.memory()),
-        "used_memory_scripts_eval": 0,
+        "used_memory_lua": lua,
+        "used_memory_vm_eval": lua,
+        "used_memory_lua_human": human(lua),
+        "used_memory_scripts_eval": context.scripts.text_bytes,
         "number_of_cached_scripts": len(context.scripts.known),
         "number_of_functions": 0,
         "number_of_libraries": 0,
         "used_memory_vm_functions": 0,
-        "used_memory_vm_total": 0,
+        "used_memory_vm_total": lua,
+        "used_memory_vm_total_human": human(lua),
         "used_memory_functions": 0,
-        "used_memory_scripts": 0,
-        "used_memory_scripts_human": human(0),
+        "used_memory_scripts": context.scripts.text_bytes,
+        "used_memory_scripts_human": human(context.scripts.text_bytes),
         "maxmemory": limit,
         "maxmemory_human": human(limit),
         "maxmemory_policy": context.config.get("maxmemory-policy", "noeviction"),
@@ -244,7 +246,7 @@ def stats(context: Context) -> Mapping[str, object]:
         "sync_full": 0,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
-        "expired_subkeys": 0,
+        "expired_subkeys": keys["expired_fields"],
         "expired_keys": keys["expired_keys"],
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": 0,

@@ -7,6 +7,7 @@ busy-reply-threshold on hear BUSY, so SCRIPT KILL always gets through. Runs with
 
 import hashlib
 import logging
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
@@ -51,15 +52,15 @@ class Scripts:
     told: bool = False  # those who wait have been told BUSY
     over: threading.Event = field(default_factory=threading.Event)
 
-    counted: int = 0  # bytes of Lua that the keyspace knows of
+    text_bytes: int = 0  # what the texts of the known scripts take
+    counted: int = 0  # bytes of Lua, and of texts, that the keyspace knows of
 
-    def memory(self) -> int:
-        """Bytes that Lua takes."""
+    def lua_bytes(self) -> int:
         return 0 if self.runtime is None else self.runtime.memory_used
 
     def count_memory(self, server: "Context") -> None:
-        """Has what Lua takes count as used memory."""
-        now = self.memory()
+        """Has what Lua and the texts take count as used memory."""
+        now = self.lua_bytes() + self.text_bytes
         server.keyspace.book(now - self.counted)
         self.counted = now
 
@@ -105,6 +106,8 @@ def loaded(server: "Context", body: bytes) -> Script:
         scripts.client.in_script = True
     scripts.runtime.compile(sha, lua)
     scripts.known[sha] = scripts.bodies[body] = script
+    scripts.text_bytes += sys.getsizeof(body) + sys.getsizeof(sha)
+    scripts.count_memory(server)
     return script
 
 
@@ -113,6 +116,7 @@ def flush(server: "Context") -> None:
     server.scripts.known.clear()
     server.scripts.bodies.clear()
     server.scripts.runtime = None
+    server.scripts.text_bytes = 0
     server.scripts.count_memory(server)
 
 

@@ -100,6 +100,7 @@ cdef struct keyspace_t:
     int64_t max_string         # proto-max-bulk-len: no string grows beyond it
     int64_t other_bytes        # client buffers and the like; published, many writers
     int64_t expired            # keys gone by their deadline; many writers
+    int64_t expired_fields     # fields of hashes gone by theirs; many writers
     int64_t evicted            # keys gone for want of memory; many writers
     int64_t peak               # of used memory, as far as it was looked at
     int64_t evicting_since     # monotonic ns; 0: within the limit

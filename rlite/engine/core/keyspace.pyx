@@ -226,6 +226,7 @@ cdef entry_t* expire_fields(keyspace_t* ks, stripe_t* s, uint64_t h, entry_t* e,
     while n != most and hash.deadlines.len and hash.deadlines.slots[0].at <= now_ms:
         fields_remove(hash, <field_t*>hash.deadlines.slots[0].entry)
         n += 1
+    rl_add(&ks.expired_fields, n)
     note_gone(ks, GONE_FIELD, s.database, entry_key(e), e.klen)
     settle(s, e, before)
     if table_size(&hash.table) == 0:
@@ -679,6 +680,7 @@ cdef class Keyspace:
         """Figures since the start or the last reset: expired and evicted keys, and the peak of used memory."""
         used_memory(self.ks)
         return {"expired_keys": rl_load(&self.ks.expired), "evicted_keys": rl_load(&self.ks.evicted),
+                "expired_fields": rl_load(&self.ks.expired_fields),
                 "peak": rl_load(&self.ks.peak), "client_bytes": rl_load(&self.ks.other_bytes)}
 
     def limit(self, *, hash_entries=None, hash_value=None, set_intset=None, set_entries=None, set_value=None,
@@ -741,6 +743,7 @@ cdef class Keyspace:
 
     def reset_counters(self):
         rl_store(&self.ks.expired, 0)
+        rl_store(&self.ks.expired_fields, 0)
         rl_store(&self.ks.evicted, 0)
         rl_store(&self.ks.peak, used_memory(self.ks))
 
