@@ -9,13 +9,6 @@ from support.wire import Array, Bulk, Double, Err, Int, NoReplyError, Null, Repl
 NOTHING = Null(b"*")
 
 
-@pytest.fixture(params=["rlite", "redis_peer"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Server)
-    return found
-
-
 def blocked(server: Server, count: int) -> None:
     """Wait until so many clients are blocked."""
 

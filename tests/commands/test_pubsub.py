@@ -5,13 +5,6 @@ from support.servers import Server, wait_for
 from support.wire import Array, Bulk, Err, Int, Null, Push, Reply, Simple, Wire
 
 
-@pytest.fixture(params=["rlite", "redis_peer"])
-def server(request: pytest.FixtureRequest) -> Server:
-    found = request.getfixturevalue(request.param)
-    assert isinstance(found, Server)
-    return found
-
-
 @pytest.fixture(params=[2, 3], ids=["resp2", "resp3"])
 def protocol(request: pytest.FixtureRequest) -> int:
     assert isinstance(request.param, int)

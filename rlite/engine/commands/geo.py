@@ -282,20 +282,15 @@ def searched(call: Call, search: Search, view: SortedSetView | None, event: str,
 OPTIONS = "[WITHCOORD] [WITHDIST] [WITHHASH] [COUNT count [ANY]] [ASC | DESC]"
 STORE = " [STORE key | STOREDIST key]"
 AROUND = "(M | KM | FT | MI)"
-BY_RADIUS = Keys(
-    1, 1, 1, access=("RO", "access"),
-    more=(
-        Keys(keyword="STORE", after=6, step=1, access=("OW", "update")),
-        Keys(keyword="STOREDIST", after=6, step=1, access=("OW", "update")),
-    ),
-)  # fmt: skip
-BY_MEMBER = Keys(
-    1, 1, 1, access=("RO", "access"),
-    more=(
-        Keys(keyword="STORE", after=5, step=1, access=("OW", "update")),
-        Keys(keyword="STOREDIST", after=5, step=1, access=("OW", "update")),
-    ),
-)  # fmt: skip
+
+
+def keys_of_old(after: int) -> Keys:
+    """The keys of GEORADIUS and its kind, whose options begin at argument `after`."""
+    words, access = ("STORE", "STOREDIST"), ("OW", "update")
+    stored = tuple(Keys(keyword=word, after=after, step=1, access=access) for word in words)
+    return Keys(1, 1, 1, access=("RO", "access"), more=stored)
+
+
 OF_SEARCH = "O(n + log m): members in the cells around the shape, members there"
 
 
@@ -323,7 +318,7 @@ def around_a_member(call: Call, storing: bool) -> Reply:
 
 @command(
     f"GEORADIUS key longitude latitude radius {AROUND} {OPTIONS}{STORE}", arity=-6,
-    flags="write denyoom movablekeys", keys=BY_RADIUS, group="geo", since="3.2.0", complexity=OF_SEARCH,
+    flags="write denyoom movablekeys", keys=keys_of_old(6), group="geo", since="3.2.0", complexity=OF_SEARCH,
     summary="Finds, or stores, the members within a circle.",
 )  # fmt: skip
 def georadius(call: Call) -> Reply:
@@ -332,7 +327,7 @@ def georadius(call: Call) -> Reply:
 
 @command(
     f"GEORADIUSBYMEMBER key member radius {AROUND} {OPTIONS}{STORE}", arity=-5,
-    flags="write denyoom movablekeys", keys=BY_MEMBER, group="geo", since="3.2.0", complexity=OF_SEARCH,
+    flags="write denyoom movablekeys", keys=keys_of_old(5), group="geo", since="3.2.0", complexity=OF_SEARCH,
     summary="Finds, or stores, the members within a circle around another.",
 )  # fmt: skip
 def georadiusbymember(call: Call) -> Reply:

@@ -35,11 +35,10 @@ def most(call: Call) -> int:
     return call.server.config.int("hll-sparse-max-bytes")
 
 
-def joined(call: Call, keys: Iterable[bytes]) -> bytearray:
-    """The registers that have seen what any of these has."""
-    total = bytearray(len(core.registers(core.fresh())))
-    for key in keys:
-        hll = opened(call, key)
+def joined(values: Iterable[bytearray | None]) -> bytearray:
+    """The registers that have seen what any of these has (None: no such key). Raises CommandError."""
+    total = core.registers(core.fresh())
+    for hll in values:
         if hll is not None:
             core.raise_all(total, registers(hll))
     return total
@@ -86,7 +85,7 @@ def pfadd(call: Call) -> Reply:
 def pfcount(call: Call) -> Reply:
     keys = call.args[1:]
     if len(keys) > 1:
-        return core.estimate(joined(call, keys))
+        return core.estimate(joined(opened(call, key) for key in keys))
     hll = opened(call, keys[0])
     call.looked_up(hll is not None)
     if hll is None:
@@ -108,10 +107,10 @@ def pfcount(call: Call) -> Reply:
     summary="Makes a HyperLogLog of all that several have seen.",
 )  # fmt: skip
 def pfmerge(call: Call) -> Reply:
-    total = joined(call, call.args[1:])
-    target = opened(call, call.args[1])
-    sources = (opened(call, key) for key in call.args[1:])
-    dense = any(core.is_dense(hll) for hll in sources if hll is not None)
+    values = [opened(call, key) for key in call.args[1:]]
+    total = joined(values)
+    target = values[0]
+    dense = any(core.is_dense(hll) for hll in values if hll is not None)
     if target is None:
         target = core.fresh()
     if dense and not core.is_dense(target):

@@ -115,6 +115,16 @@ def tell_if_gone(call: Call, key: bytes, view: Sized) -> None:
         call.notify("g", "del", key)
 
 
+def tell_replaced(call: Call, target: bytes, kind: str, event: str, *, existed: bool, changes: int) -> None:
+    """Counts and tells that a key was made anew of others, with so many changes; with none, that it went."""
+    if changes:
+        call.changed(changes)
+        call.notify(kind, event, target)
+    elif existed:
+        call.changed()
+        call.notify("g", "del", target)
+
+
 def bounds(call: Call, first: int, size: int) -> tuple[int, int]:
     """Arguments `first` and the next as indexes (negative: from the end): the half-open range they mean."""
     start, stop = call.int(first), call.int(first + 1)

@@ -7,7 +7,7 @@ from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, command, core_command
 from rlite.engine.commands.hashes import picked
-from rlite.engine.commands.lists import tell_if_gone
+from rlite.engine.commands.lists import tell_if_gone, tell_replaced
 from rlite.engine.commands.walking import ScanOptions, parse_cursor
 from rlite.engine.core.views import SetView
 from rlite.engine.errors import CommandError
@@ -175,11 +175,7 @@ def store(call: Call, event: str, members: Sequence[bytes]) -> Reply:
     existed = call.db.delete(target)
     if members:
         call.db.set_(target, create=True).add(members)
-        call.changed()
-        call.notify("s", event, target)
-    elif existed:
-        call.changed()
-        call.notify("g", "del", target)
+    tell_replaced(call, target, "s", event, existed=existed, changes=int(bool(members)))
     return len(members)
 
 

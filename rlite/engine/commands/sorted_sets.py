@@ -10,7 +10,7 @@ from rlite.engine.commands.blocking import waits
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, command, core_command
 from rlite.engine.commands.hashes import paired, pick_count, picked
-from rlite.engine.commands.lists import bounds, option_count, tell_if_gone
+from rlite.engine.commands.lists import bounds, option_count, tell_if_gone, tell_replaced
 from rlite.engine.commands.walking import ScanOptions, parse_cursor
 from rlite.engine.core.views import SortedSetView, parse_score
 from rlite.engine.errors import CommandError
@@ -258,11 +258,7 @@ def store_pairs(
         view = call.db.sorted_set(target, create=True)
         for member, score in pairs:
             view.add(member, score)
-        call.changed()
-        call.notify("z", event, target)
-    elif existed:
-        call.changed()
-        call.notify("g", "del", target)
+    tell_replaced(call, target, "z", event, existed=existed, changes=int(bool(pairs)))
     return len(pairs)
 
 

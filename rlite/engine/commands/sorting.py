@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Keys, Locks, command
+from rlite.engine.commands.lists import tell_replaced
 from rlite.engine.core.views import parse_score
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import Reply
@@ -169,11 +170,7 @@ def sort(call: Call) -> Reply:
     existed = call.db.delete(target)
     if found:
         call.db.list(target, create=True).push([item or b"" for item in found], left=False)
-        call.changed(len(found))
-        call.notify("l", "sortstore", target)
-    elif existed:
-        call.changed()
-        call.notify("g", "del", target)
+    tell_replaced(call, target, "l", "sortstore", existed=existed, changes=len(found))
     return len(found)
 
 

@@ -7,7 +7,7 @@ from rlite.engine.core.heap cimport heap_bytes, heap_t
 from rlite.engine.core.keyspace cimport (
     NEVER, PERSISTENT, VOLATILE, Keyspace, hash_key, keyspace_t, stripe_at, stripe_index, stripe_t,
 )
-from rlite.engine.core.platform cimport rl_granted
+from rlite.engine.core.platform cimport rl_granted, rl_popcount
 from rlite.engine.core.table cimport (
     TYPE_HASH, TYPE_SET, TYPE_STREAM, TYPE_ZSET, bucket_t, entry_key, entry_t, table_each, table_find, table_size, table_t,
 )
@@ -118,7 +118,7 @@ cdef tuple shape(const table_t* t):
             b = &t.buckets[which][i]
             n = 0
             while True:
-                n += bits_of(b.meta & 0x7f)
+                n += rl_popcount(b.meta & 0x7f)
                 if not b.meta & 0x80:
                     break
                 children += 1
@@ -127,14 +127,6 @@ cdef tuple shape(const table_t* t):
                 filled.append(0)
             filled[n] += 1
     return table_size(t), buckets, filled, children, t.rehash_at >= 0
-
-
-cdef int bits_of(uint64_t meta) noexcept nogil:
-    cdef int n = 0
-    while meta:
-        n += meta & 1
-        meta >>= 1
-    return n
 
 
 Shape = tuple                  # as `shape` returns it
