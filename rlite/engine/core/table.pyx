@@ -22,6 +22,7 @@ cdef enum:
     FULL = 6                   # mean entries a bucket at which the table doubles
     CHAINED = 0x80
     SLOTS = 7
+    CROWD = 3 * SLOTS
     MIN_EXP = 2
 
 cdef uint64_t ONES = <uint64_t>0x0101010101010100      # one in each tag byte; byte 0 is not a tag
@@ -403,8 +404,9 @@ cdef entry_t* table_random(table_t* t, uint64_t* state) noexcept nogil:
             if not at.meta & CHAINED:
                 break
             at = <bucket_t*>at.slot[6]
-        # A bucket is as likely to be taken as it is full: who sits in it alone has no better chance than others.
-        pick = next_random(state) % <uint64_t>max(n, <int>SLOTS)
+        # A bucket is as likely to be taken as it is full: who sits in it alone has no better chance than others, and
+        # who shares it has no worse one, up to CROWD; at six a bucket, not one bucket in a million holds more.
+        pick = next_random(state) % <uint64_t>max(n, <int>CROWD)
         if pick >= n:
             continue
         while True:
