@@ -87,7 +87,7 @@ def test_every_member_has_its_chance(rlite: Server, size: int, kind: str) -> Non
     with rlite.wire() as wire:
         filled(wire, size, kind)
         found = Counter(names(wire.command(RANDOM[kind], "k", -draws)))
-    # 200 each are expected, with a deviation of 14; seven of those either way come by chance once in 100,000 runs.
+    # 200 each are expected, with a deviation of 14; seven of those come by chance once in 100,000 runs.
     assert len(found) == size
     assert min(found.values()) > 100
     assert max(found.values()) < 300

@@ -125,7 +125,7 @@ def serve_ready(server: "Context") -> None:
 
 def retry(server: "Context", waiter: Waiter) -> bool:
     """Runs a blocked command again. False: it still finds nothing."""
-    from rlite.engine.commands.dispatch import refuse
+    from rlite.engine.commands.dispatch import log_call, refuse
     from rlite.engine.commands.watching import signal_changed
 
     call = waiter.call
@@ -135,6 +135,10 @@ def retry(server: "Context", waiter: Waiter) -> bool:
     call.db = db
     call.dirty = 0
     call.events.clear()
+    call.effects = None
+    journal = server.journal
+    if journal is not None:
+        journal.begin()
     args = call.args
     missing = absent(server, db, call.command, args, positions)
     try:
@@ -152,10 +156,14 @@ def retry(server: "Context", waiter: Waiter) -> bool:
             if reply is BLOCK:
                 return False
             forget(server, waiter)
+        if journal is not None:
+            log_call(journal, call)
         publish_events(server, db, missing, call.events)
         if call.dirty:
             signal_changed(server, db.index, [args[i] for i in positions])
     finally:
+        if journal is not None:
+            journal.commit()
         db.unlock()
     server.counters.effects(call.dirty, 0, 0)
     answer(waiter, reply)

@@ -50,6 +50,28 @@ class Call:
     misses: int = 0
     may_not_block: bool = False  # in a transaction or a script
     events: list[Event] = field(default_factory=list)  # to be published when the handler is done
+    effects: list[tuple[Integer, list[bytes]]] | None = (
+        None  # (database, command) for the log; None: as it came
+    )
+
+    @property
+    def logged(self) -> bool:
+        """Whether anybody reads the log; where nobody does, a handler need not say what goes into it."""
+        return self.server.journal is not None
+
+    def log_as(self, *words: bytes, database: Integer | None = None) -> None:
+        """Has the log hold this command in place of the one that came: what runs again later must come to the
+        same, so dates stand there for times to live, and what was drawn for what draws. Several calls, in the
+        order in which they are to run, make one transaction.
+        """
+        if self.effects is None:
+            self.effects = []
+        if words:
+            self.effects.append((self.db.index if database is None else database, list(words)))
+
+    def log_nothing(self) -> None:
+        """Keeps the command out of the log, though it counts as a change."""
+        self.effects = self.effects or []
 
     def notify(self, kind: str, event: str, key: bytes, database: Integer | None = None) -> None:
         """Publishes a keyspace event of class `kind` (a letter of the directive), if anybody asks."""

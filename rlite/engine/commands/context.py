@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,6 +33,18 @@ class SlowLog(Protocol):
     def resize(self, length: int) -> None: ...
 
 
+class Journal(Protocol):
+    """Where changes are logged (core/log): under the locks of what was changed, in the thread that did it."""
+
+    def begin(self) -> None:
+        """What this thread appends from here on is one record, until as many `commit` as `begin`."""
+
+    def append(self, database: int, words: Sequence[bytes]) -> None:
+        """Logs one command. What the core logs by itself (its commands, what expires) goes the same way."""
+
+    def commit(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Pause:
     """CLIENT PAUSE: until when (monotonic seconds), and whether for all commands or for writes only."""
@@ -50,6 +62,7 @@ class Context:
     counters: "Counters"  # of the ordinary path; written with the GIL
     slow_log: SlowLog
     ids: dict[str, int]  # command name -> index of its counters
+    journal: Journal | None = None  # None: nothing is logged
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)

@@ -30,7 +30,7 @@ def flush(call: Call, *, everything: bool) -> Reply:
 
 
 @command(
-    "FLUSHDB [ASYNC | SYNC]", arity=-1, flags="write", group="server", since="1.0.0", locks=Locks.WALK,
+    "FLUSHDB [ASYNC | SYNC]", arity=-1, flags="write", group="server", since="1.0.0", locks=Locks.EVERYTHING,
     acl="keyspace dangerous", tips=("request_policy:all_shards", "response_policy:all_succeeded"),
     complexity="O(n) where n is the number of keys", summary="Deletes all keys of a database.",
 )  # fmt: skip
@@ -39,7 +39,7 @@ def flushdb(call: Call) -> Reply:
 
 
 @command(
-    "FLUSHALL [ASYNC | SYNC]", arity=-1, flags="write", group="server", since="1.0.0", locks=Locks.WALK,
+    "FLUSHALL [ASYNC | SYNC]", arity=-1, flags="write", group="server", since="1.0.0", locks=Locks.EVERYTHING,
     acl="keyspace dangerous", tips=("request_policy:all_shards", "response_policy:all_succeeded"),
     complexity="O(n) where n is the number of keys", summary="Deletes all keys of all databases.",
 )  # fmt: skip
@@ -48,8 +48,8 @@ def flushall(call: Call) -> Reply:
 
 
 @command(
-    "SWAPDB index1 index2", arity=3, flags="write fast", group="server", since="4.0.0", locks=Locks.WALK,
-    acl="keyspace dangerous", complexity="O(n) where n is the number of watched keys",
+    "SWAPDB index1 index2", arity=3, flags="write fast", group="server", since="4.0.0",
+    locks=Locks.EVERYTHING, acl="keyspace dangerous", complexity="O(n) where n is the number of watched keys",
     summary="Exchanges two databases.",
 )  # fmt: skip
 def swapdb(call: Call) -> Reply:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from rlite.engine import errors
 from rlite.engine.commands import blocking, monitoring
 from rlite.engine.commands.call import Call
-from rlite.engine.commands.context import Context
+from rlite.engine.commands.context import Context, Journal
 from rlite.engine.commands.declare import REGISTRY, Command, Locks
 from rlite.engine.commands.notifying import absent, publish_events, tell_departures
 from rlite.engine.commands.scripts import in_the_way
@@ -179,6 +179,9 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
             elif positions and command.locks is Locks.KEYS:
                 db.lock([args[i] for i in positions])
         missing = absent(server, db, command, args, positions) if server.notify_classes else []
+        journal = server.journal if command.locks is not Locks.NOTHING else None
+        if journal is not None:
+            journal.begin()
         try:
             done = None
             if command.core is not None and not (command.name == "PING" and listens(client)):
@@ -199,11 +202,15 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
                     reply = command.handler(call)
                 finally:
                     dirty, hits, misses = call.dirty, call.hits, call.misses
+                    if journal is not None:
+                        log_call(journal, call)
                     if call.events or missing:
                         publish_events(server, db, missing, call.events)
             if dirty and (server.watchers or server.waiting) and "write" in command.flags:
                 signal_changed(server, client.database, [args[i] for i in positions])
         finally:
+            if journal is not None:
+                journal.commit()
             if held is None:
                 db.unlock()
                 if server.ready:
@@ -224,6 +231,15 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     if took >= server.slow_log.threshold_us * 1000 >= 0 and "skip_slowlog" not in command.flags:
         server.slow_log.add(client, args, took // 1000)
     return reply
+
+
+def log_call(journal: Journal, call: Call) -> None:
+    """Has the log hold what a handler has done: the command as it came, or what it says instead."""
+    if call.effects is not None:
+        for database, words in call.effects:
+            journal.append(database, words)
+    elif call.dirty and "write" in call.command.flags:
+        journal.append(call.db.index, call.args)
 
 
 def refuse(server: Context, text: str) -> ErrorReply:

@@ -56,6 +56,9 @@ def exec_(call: Call) -> Reply:
     queue: Queue = client.transaction
     held = Database(call.server.keyspace, client.database)
     lock(held, client, queue)
+    journal = call.server.journal
+    if journal is not None:  # one record: it is there after a crash, or it is not
+        journal.begin()
     try:
         if watching.broken(client, held):
             watching.abandon(call.server, client)
@@ -65,6 +68,8 @@ def exec_(call: Call) -> Reply:
         )  # before the queue runs: its own changes break no watch of its own
         return [run(call.server, client, queued, args, held) for queued, args in queue]
     finally:
+        if journal is not None:
+            journal.commit()
         held.unlock()
         if call.server.ready:
             blocking.serve_ready(call.server)

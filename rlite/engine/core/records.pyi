@@ -1,0 +1,14 @@
+from typing_extensions import Buffer
+
+STATES: dict[int, str]
+
+def sealed(resp: bytes, offset: int, ms: int, database: int, seed: int) -> bytes:
+    """One record as it stands in a file. resp: one command or more; seed: see segment.Header."""
+
+def read_record(data: Buffer, at: int, seed: int) -> tuple[str, tuple[int, int, int, bytes, int] | None]:
+    """(state, record) at a place of a buffer: a word of STATES, and (offset, ms, database, resp, end) where
+    it is good, else None. Raises IndexError beyond the buffer.
+    """
+
+def find_record(data: Buffer, at: int, seed: int, least: int) -> int | None:
+    """Where the next good record begins, at or after `at`, whose offset is `least` or more; None: nowhere."""

@@ -1,0 +1,166 @@
+# cython: cdivision=True
+"""Records of the log: written, read, found again behind damage. Nothing here needs the GIL but the functions for Python at the end."""
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+cdef extern from *:
+    """
+    /* zlib's CRC-32 (polynomial 0xEDB88320), eight bytes a step ("slicing by 8", Kounavis and Berry 2005): records are
+     * mostly some tens of bytes, too short for zlib's own way to pay. */
+    static uint32_t rl_crc_table[8][256];
+
+    static void rl_crc_init(void) {
+        for (uint32_t i = 0; i < 256; i++) {
+            uint32_t c = i;
+            for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0xEDB88320u : c >> 1;
+            rl_crc_table[0][i] = c;
+        }
+        for (int t = 1; t < 8; t++)
+            for (uint32_t i = 0; i < 256; i++)
+                rl_crc_table[t][i] = (rl_crc_table[t - 1][i] >> 8) ^ rl_crc_table[0][rl_crc_table[t - 1][i] & 0xff];
+    }
+
+    static inline uint32_t rl_le32(const unsigned char *p) {
+        return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    }
+
+    static uint32_t rl_crc32(uint32_t crc, const unsigned char *p, size_t n) {
+        crc = ~crc;
+        while (n >= 8) {
+            uint32_t a = rl_le32(p) ^ crc, b = rl_le32(p + 4);
+            crc = rl_crc_table[7][a & 0xff] ^ rl_crc_table[6][(a >> 8) & 0xff] ^
+                  rl_crc_table[5][(a >> 16) & 0xff] ^ rl_crc_table[4][a >> 24] ^
+                  rl_crc_table[3][b & 0xff] ^ rl_crc_table[2][(b >> 8) & 0xff] ^
+                  rl_crc_table[1][(b >> 16) & 0xff] ^ rl_crc_table[0][b >> 24];
+            p += 8;
+            n -= 8;
+        }
+        while (n--) crc = (crc >> 8) ^ rl_crc_table[0][(crc ^ *p++) & 0xff];
+        return ~crc;
+    }
+    """
+    void rl_crc_init() noexcept nogil
+    uint32_t rl_crc32(uint32_t crc, const unsigned char* p, size_t n) noexcept nogil
+
+rl_crc_init()
+
+
+cdef uint32_t crc32(uint32_t crc, const char* data, size_t size) noexcept nogil:
+    return rl_crc32(crc, <const unsigned char*>data, size)
+
+
+cdef void put32(char* to, uint32_t v) noexcept nogil:
+    cdef int i
+    for i in range(4):
+        to[i] = <char>(v >> (8 * i))
+
+
+cdef void put64(char* to, int64_t v) noexcept nogil:
+    cdef int i
+    for i in range(8):
+        to[i] = <char>(<uint64_t>v >> (8 * i))
+
+
+cdef uint32_t take32(const char* at) noexcept nogil:
+    cdef uint32_t v = 0
+    cdef int i
+    for i in range(4):
+        v |= <uint32_t>(<unsigned char>at[i]) << (8 * i)
+    return v
+
+
+cdef int64_t take64(const char* at) noexcept nogil:
+    return <int64_t>(take32(at) | <uint64_t>take32(at + 4) << 32)
+
+
+cdef void seal_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
+                      uint32_t seed) noexcept nogil:
+    put32(record, <uint32_t>(FIELDS_SIZE + resp_size))
+    put64(record + 4, offset)
+    put64(record + 12, ms)
+    put32(record + 20, database)
+    put32(record + HEAD_SIZE + resp_size, crc32(seed, record, HEAD_SIZE + resp_size))
+
+
+cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t seed, record_t* r) noexcept nogil:
+    """Reads and checks the record that begins at `at`; `r` is set where it is good."""
+    cdef size_t left = size - at, length
+    if left == 0:
+        return RECORD_END
+    if left < LENGTH_SIZE:
+        return RECORD_SHORT
+    length = take32(data + at)
+    if length <= FIELDS_SIZE:
+        return RECORD_LENGTH
+    if left < LENGTH_SIZE + length + CRC_SIZE:
+        return RECORD_SHORT
+    if crc32(seed, data + at, LENGTH_SIZE + length) != take32(data + at + LENGTH_SIZE + length):
+        return RECORD_CRC
+    r.offset = take64(data + at + 4)
+    r.ms = take64(data + at + 12)
+    r.database = take32(data + at + 20)
+    r.resp = data + at + HEAD_SIZE
+    r.resp_size = length - FIELDS_SIZE
+    r.end = at + LENGTH_SIZE + length + CRC_SIZE
+    return RECORD_GOOD
+
+
+cdef size_t next_record(const char* data, size_t size, size_t at, uint32_t seed, int64_t least,
+                        record_t* r) noexcept nogil:
+    """Finds the next good record at or after `at` whose offset is `least` or more.
+
+    The cheap tests come first: a length that fits, an offset and a database that can be. What passes them by chance is
+    refused by the CRC, which holds the segment's salt as well, so that records of other files are not taken for ours.
+    """
+    cdef size_t length
+    cdef int64_t offset
+    while at + HEAD_SIZE + CRC_SIZE < size:
+        length = take32(data + at)
+        if FIELDS_SIZE < length <= size - at - LENGTH_SIZE - CRC_SIZE:
+            offset = take64(data + at + 4)
+            # A history does not grow by more than a thousand terabytes within one file.
+            if least <= offset < least + (<int64_t>1 << 50) and take32(data + at + 20) < <uint32_t>1 << 31:
+                if record_at(data, size, at, seed, r) == RECORD_GOOD:
+                    return at
+        at += 1
+    return size
+
+
+# --- for Python ------------------------------------------------------------------------------------------------------
+
+STATES = {RECORD_GOOD: "good", RECORD_END: "end", RECORD_SHORT: "short", RECORD_LENGTH: "length", RECORD_CRC: "crc"}
+
+
+def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed) -> bytes:
+    """One record as it stands in a file. resp: one command or more; seed: see segment.Header."""
+    cdef bytearray record = bytearray(HEAD_SIZE + len(resp) + CRC_SIZE)
+    cdef char* at = record
+    memcpy(at + HEAD_SIZE, <const char*>resp, len(resp))
+    seal_record(at, len(resp), offset, ms, database, seed)
+    return bytes(record)
+
+
+def read_record(const unsigned char[::1] data not None, size_t at, uint32_t seed):
+    """(state, record) at a place of a buffer: a word of STATES, and (offset, ms, database, resp, end) where it is good,
+    else None. Raises IndexError beyond the buffer."""
+    cdef record_t r
+    cdef record_state state
+    if at > <size_t>data.shape[0]:
+        raise IndexError(f"offset {at} of {data.shape[0]} bytes")
+    if at == <size_t>data.shape[0]:
+        return "end", None
+    state = record_at(<const char*>&data[0], data.shape[0], at, seed, &r)
+    if state != RECORD_GOOD:
+        return STATES[state], None
+    return "good", (r.offset, r.ms, r.database, r.resp[:r.resp_size], r.end)
+
+
+def find_record(const unsigned char[::1] data not None, size_t at, uint32_t seed, int64_t least):
+    """Where the next good record begins, at or after `at`, whose offset is at least `least`; None: nowhere."""
+    cdef record_t r
+    cdef size_t found, size = data.shape[0]
+    if at >= size:
+        return None
+    with nogil:
+        found = next_record(<const char*>&data[0], size, at, seed, least, &r)
+    return None if found == size else found
