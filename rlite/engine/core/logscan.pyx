@@ -679,6 +679,7 @@ cdef class AofScan(Pass):
         why = self.count(&c)
         if why != WHY_NOTHING:
             verdict = self.object_to(&c, why, self.at)
+        self.wanted = at                           # where `skip` goes
         if is_name(&c, b"MULTI", 5):
             if self.multi >= 0:
                 self.object_to(&c, WHY_NESTED, self.at)
@@ -694,13 +695,11 @@ cdef class AofScan(Pass):
             self.records += 1
         if verdict == SCAN_MORE:
             self.at = at
-        else:
-            self.wanted = at
         return verdict
 
     def run(self, int64_t budget):
         """Goes on for about `budget` bytes: "more", or why it has stopped, with `at` at the command that is wrong. Call
-        `skip` (only after "command") or `find` then."""
+        `skip` (where `why` says something) or `find` then."""
         cdef scanned state = SCAN_MORE
         cdef int64_t until = self.at + budget
         with nogil:
@@ -709,7 +708,10 @@ cdef class AofScan(Pass):
         return self.result(state)
 
     def skip(self):
-        """Passes over a command that is whole but was objected to ("command")."""
+        """Passes over a command that is whole but was objected to: "command", or "resp" with a reason in `why`. A
+        second MULTI begins a transaction anew."""
+        if self.why_ == WHY_NESTED:
+            self.multi = self.at
         self.at = self.wanted
 
     def chain(self, int64_t at, int most):

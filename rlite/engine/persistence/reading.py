@@ -68,7 +68,7 @@ class Fault:
     at, end: bytes of the file that cannot be used; end: where something good begins again, or its size.
     record: its number, from 1, among those that were good so far. commands: how many seem to have stood
     there. last_end: where the last good record before it ends; last_offset, last_ms: that record's (None:
-    there is none).
+    there is none). grave: never a torn tail, even when nothing good follows.
     """
 
     path: Path
@@ -82,6 +82,7 @@ class Fault:
     last_end: int = 0
     last_offset: int | None = None
     last_ms: int | None = None
+    grave: bool = False
 
     @property
     def size(self) -> int:
@@ -135,7 +136,7 @@ def verdict(readings: list[Reading]) -> Verdict:
         return Verdict.UNREADABLE
     damaged = False
     for reading in readings:
-        if damaged and reading.spans:
+        if (damaged and reading.spans) or any(fault.grave for fault in reading.faults):
             return Verdict.MIDDLE
         if reading.damage:
             if reading.good_behind:
@@ -181,12 +182,9 @@ def read_segment(
 ) -> Reading:
     """Reads a segment of ours. least: the offset at which the one before it ended; size: look no further.
 
-    A file of no bytes has no header, no records and no fault: whether it may stand where it stands is for the
-    caller to say. Raises OSError where the file cannot be read.
+    Raises OSError where the file cannot be read.
     """
     with opened(path, size) as (descriptor, there):
-        if there == 0:
-            return Reading(path, 0)
         head = os.pread(descriptor, segment.SIZE, 0)[:there]
         try:
             header = segment.read_header(head)
@@ -197,7 +195,9 @@ def read_segment(
             newer = Fault(path, Kind.NEWER, 0, there, expected=f"version {segment.VERSION}", found=str(fault))
             return Reading(path, there, faults=(newer,))
         except HeaderError as fault:
-            damaged = Fault(path, Kind.HEADER, 0, min(there, segment.SIZE), found=str(fault))
+            damaged = Fault(
+                path, Kind.HEADER, 0, min(there, segment.SIZE), found=str(fault) if there else "an empty file"
+            )
             return _without_header(damaged, descriptor, there, least=least, how=how, tick=tick)
         scan = LogScan(
             descriptor, there, segment.SIZE, header.seed, max(least, header.first),
@@ -206,7 +206,9 @@ def read_segment(
         faults: list[Fault] = []
         if header.first < least:
             expected = f"a segment that begins at offset {least} or later"
-            faults.append(Fault(path, Kind.BACK, 0, 0, 0, expected, f"offset {header.first} in its header"))
+            faults.append(
+                Fault(path, Kind.BACK, 0, 0, 0, expected, f"offset {header.first} in its header", grave=True)
+            )
         return _read(path, scan, faults, header=header, seed=header.seed, how=how, tick=tick)
 
 
@@ -226,11 +228,14 @@ def _without_header(fault: Fault, descriptor: int, size: int, *, least: int, how
     fault = replace(fault, expected=f"a header of {segment.SIZE} bytes with its checksum")
     if seed is None:
         zeros = scan.nonzero(0) == size
-        lost = replace(fault, kind=Kind.ZEROS if zeros else Kind.HEADER, end=size)
+        behind = size > segment.SIZE and scan.nonzero(segment.SIZE) < size
+        # Without the salt nobody can say what that is worth.
+        lost = replace(fault, kind=Kind.ZEROS if zeros and size else Kind.HEADER, end=size, grave=behind)
         return Reading(
             fault.path, size, faults=(replace(lost, commands=0 if zeros else _heads(scan, 0, size)),)
         )
     scan = LogScan(descriptor, size, segment.SIZE, seed, least, how.arities, how.deep, how.databases)
+    fault = replace(fault, grave=True)
     return _read(fault.path, scan, [fault], header=None, seed=seed, how=how, tick=tick)
 
 
@@ -360,8 +365,9 @@ def _fault(path: Path, scan: LogScan, state: str, how: How) -> Fault:
             kind = Kind.COMMAND
             expected, found = objection(scan.why, scan.command, scan.found, how)
     return Fault(
-        path, kind, at, end, scan.records + 1, expected, found, 0, at, scan.last_offset, scan.last_ms
-    )
+        path, kind, at, end, scan.records + 1, expected, found, 0, at, scan.last_offset, scan.last_ms,
+        grave=state in ("resp", "command"),  # its checksum is good: it was written so
+    )  # fmt: skip
 
 
 def objection(why: str, command: bytes, number: int, how: How) -> tuple[str, str]:
