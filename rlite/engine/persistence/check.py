@@ -12,7 +12,7 @@ from pathlib import Path
 from rlite.engine.commands import declare_all
 from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.persistence import foreign, reading, segment
-from rlite.engine.persistence.layout import Form, Layout, Part, holder
+from rlite.engine.persistence.layout import Form, Layout, Part, Role, holder
 from rlite.engine.persistence.reading import Fault, How, Kind, Reading, Tick, Verdict, no_tick
 from rlite.engine.persistence.segment import HeaderError
 
@@ -103,24 +103,39 @@ def arities() -> dict[bytes, int]:
 
 
 def check(
-    path: Path, layout: Layout, *, deep: bool = False, databases: int = 1 << 31, tick: Tick = no_tick
+    path: Path,
+    layout: Layout,
+    *,
+    deep: bool = False,
+    databases: int = 1 << 31,
+    until_offset: int | None = None,
+    until_ms: int | None = None,
+    tick: Tick = no_tick,
 ) -> Report:
-    """Reads all of a log. path: as it was asked for; deep, databases: see reading.How. Raises OSError where
-    a file cannot be read.
+    """Reads all of a log. path: as it was asked for; deep, databases, until: see reading.How.
+
+    What comes after a file in which a limit was reached is not read; until_offset counts, in a log of
+    Redis's, the bytes of its files of commands. Raises OSError where a file cannot be read.
     """
     live = holder(layout)
     sizes = sizes_of(layout)
-    how = How(arities(), deep, databases, seeds=_seeds(layout))
+    how = How(arities(), deep, databases, seeds=_seeds(layout), until_offset=until_offset, until_ms=until_ms)
     files: list[Checked] = []
     least = 0
     for part in layout.parts:
         is_last = part is layout.parts[-1]
         closely = replace(how, live=live is not None and is_last)
+        if part.role is Role.BASE:
+            closely = replace(closely, until_offset=None, until_ms=None)
         found = _read(part, layout, least, size=sizes[part.path], how=closely, tick=tick)
         least = found.offset_end if found.offset_end is not None else least
         if found.offset_end is None and found.header is not None:
             least = max(least, found.header.first)
         files.append(Checked(part, found))
+        if found.until:
+            break
+        if part.role is Role.COMMANDS and how.until_offset is not None:
+            how = replace(how, until_offset=max(how.until_offset - found.size, 0))
     files = _with_history(layout, files)
     faults = (*layout.faults, *(fault for checked in files for fault in checked.reading.faults))
     return Report(path, layout, live, _verdict(layout, files), tuple(files), deep, faults)

@@ -141,6 +141,7 @@ class _Aof:
 
     def read(self) -> Reading:
         scan = self.scan
+        scan.stop_behind(self.how.until_offset, self.how.until_ms)
         while True:
             state = scan.run(PIECE)
             self.ticked()
@@ -151,6 +152,9 @@ class _Aof:
                 self.good_until(at)
                 if scan.multi >= 0:
                     self.cut_transaction(at, scan.size)
+                break
+            if state == "until":
+                self.good_until(at)
                 break
             if state == "command":
                 self.objected()
@@ -168,6 +172,7 @@ class _Aof:
             records=scan.records, transactions=scan.transactions, commands=scan.commands,
             resp_bytes=sum(end - start for start, end in self.spans), by_name=scan.by_name,
             first_ms=scan.first_ms, last_ms=scan.last_ms,
+            until=state == "until",
         )  # fmt: skip
 
     def ticked(self) -> None:

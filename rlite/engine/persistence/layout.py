@@ -156,6 +156,14 @@ def _of_file(path: Path) -> Layout:
     return Layout(Form.PLAIN, path.parent, path.name, (Part(path, Role.COMMANDS),), whole=False)
 
 
+def without_manifest(layout: Layout) -> Layout:
+    """The same log, as if it had no manifest: all of its files, by their numbers."""
+    names = sorted(each.name for each in layout.directory.iterdir() if not each.is_dir())
+    said = segment.manifest_name(layout.stem) if layout.manifest is None else layout.manifest.name
+    names = [name for name in names if name != said]
+    return (_ours if layout.form is Form.OURS else _theirs)(layout.directory, layout.stem, names)
+
+
 def _ours(directory: Path, stem: str, names: list[str]) -> Layout:
     path = directory / segment.manifest_name(stem)
     said, faults = None, []
@@ -286,7 +294,34 @@ def holder(layout: Layout) -> int | None:
                 return int(text) if text.isdigit() else 0
         finally:
             os.close(descriptor)
+    return writer([part.path for part in layout.parts])
+
+
+def writer(paths: list[Path]) -> int | None:
+    """A process that has one of some files open for writing, as far as the system tells (Linux: those one
+    may look at); None: nobody. Redis takes no lock.
+    """
+    wanted = set()
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found = path.stat()
+            wanted.add((found.st_dev, found.st_ino))
+    for process in Path("/proc").glob("[0-9]*") if wanted else ():
+        if int(process.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    there = descriptor.stat()
+                    if (there.st_dev, there.st_ino) in wanted and _for_writing(process, descriptor.name):
+                        return int(process.name)
     return None
+
+
+def _for_writing(process: Path, descriptor: str) -> bool:
+    text = (process / "fdinfo" / descriptor).read_text()
+    flags = re.search(r"^flags:\s*([0-7]+)", text, re.MULTILINE)
+    return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 @contextlib.contextmanager

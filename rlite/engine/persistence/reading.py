@@ -97,7 +97,7 @@ class Reading:
     size: as far as it was looked at; spans: what is good in it, (from, to) in the file, header and preamble
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
-    no longer holds.
+    no longer holds; until: whether it was read only up to the limit that How set.
     """
 
     path: Path
@@ -117,6 +117,7 @@ class Reading:
     first_offset: int | None = None
     last_offset: int | None = None
     offset_end: int | None = None
+    until: bool = False
 
     @property
     def damage(self) -> list[Fault]:
@@ -165,6 +166,8 @@ class How:
     """How closely to look. arities: of declared commands, by name in upper case; deep: object to commands
     that are not declared or disagree with that; live: a server is writing, so a record that is not all
     there yet is none. seeds: of other segments, and their names, to tell what a stale record is of.
+    until_offset, until_ms: read nothing that ends behind this offset of the history (of a file of Redis's:
+    this place in it), or is later than this Unix time.
     """
 
     arities: Mapping[bytes, int] = field(default_factory=dict)
@@ -172,6 +175,8 @@ class How:
     databases: int = 1 << 31
     live: bool = False
     seeds: Mapping[int, str] = field(default_factory=dict)
+    until_offset: int | None = None
+    until_ms: int | None = None
 
 
 PLAIN = How()
@@ -278,6 +283,7 @@ def _read(
     """Runs the scan to the end of the file, and finds its place again behind each fault."""
     spans: list[tuple[int, int]] = []
     start, more, done = segment.SIZE, 0, 0
+    scan.stop_behind(how.until_offset, how.until_ms)
     while True:
         state = scan.run(PIECE)
         tick(scan.at - done)
@@ -287,7 +293,7 @@ def _read(
         at = scan.at
         if at > start:
             spans.append((start, at))
-        if state == "end":
+        if state in ("end", "until"):
             break
         fault = _fault(path, scan, state, how)
         if state in ("back", "resp", "command"):
@@ -318,7 +324,7 @@ def _read(
     return Reading(
         path, scan.size, header, seed, tuple(spans), tuple(faults), more, scan.records, scan.transactions,
         scan.commands, scan.resp_bytes, scan.by_name, scan.first_ms, scan.last_ms, scan.first_offset,
-        scan.last_offset, scan.least if scan.records else None,
+        scan.last_offset, scan.least if scan.records else None, until=state == "until",
     )  # fmt: skip
 
 
