@@ -97,7 +97,8 @@ class Reading:
     size: as far as it was looked at; spans: what is good in it, (from, to) in the file, header and preamble
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
-    no longer holds; until: whether it was read only up to the limit that How set.
+    no longer holds; until: whether it was read only up to the limit that How set; body: where
+    its records or commands begin; annotated: whether a file of Redis's holds times.
     """
 
     path: Path
@@ -118,6 +119,8 @@ class Reading:
     last_offset: int | None = None
     offset_end: int | None = None
     until: bool = False
+    body: int = segment.SIZE
+    annotated: bool = False
 
     @property
     def damage(self) -> list[Fault]:
