@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-
 from support.logs import Writer, load, resp, write_log
+
 from rlite.engine.core.records import sealed
 from rlite.engine.persistence.recovery import RecoveryError, Source
 from rlite.engine.persistence.segment import SIZE

@@ -230,7 +230,7 @@ class _Log:
         return "a good record holds no commands"
 
     def ended(self, path: Path, at: int, why: str, header: Header | None, later: list[Path]) -> None:
-        """Something is not good. Cuts it off where it is the log's end, raises RecoveryError where it is not."""
+        """Something is not good: cut off where it is the log's end, RecoveryError where it is not."""
         size = path.stat().st_size
         behind = tails.good_behind(path, at, header, self.replay.offset, later)
         if behind is not None:

@@ -1,7 +1,7 @@
 """Logged commands that the core cannot run by itself, run at start by their ordinary handlers.
 
-The ordinary checks are left out: nobody is connected in their name, so nothing is counted, timed, published or
-logged, and what was let in once is not refused for want of memory or of a password.
+The ordinary checks are left out: nobody is connected in their name, so nothing is counted, timed, published
+or logged, and what was let in once is not refused for want of memory or of a password.
 """
 
 from collections.abc import Callable
