@@ -4,11 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlite.engine.commands.context import Context
+from rlite.engine.commands.context import Context, Loading
 from rlite.engine.config import Config
 from rlite.engine.core.records import sealed
 from rlite.engine.persistence import manifest, recovery, segment
-from rlite.engine.persistence.feeding import Progress
 from rlite.engine.persistence.manifest import Manifest
 from rlite.engine.persistence.segment import Header
 from rlite.engine.server import Server
@@ -92,7 +91,7 @@ def load(directory: Path, **directives: object) -> Loaded:
     server = Server(config).context
     found = recovery.plan(config)
     truncated = config.flag("aof-load-truncated")
-    return Loaded(recovery.recover(found, server, Progress(), truncated=truncated), server)
+    return Loaded(recovery.recover(found, server, Loading(), truncated=truncated), server)
 
 
 def write_log(directory: Path, commands: Sequence[bytes]) -> Path:
