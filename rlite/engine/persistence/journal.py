@@ -30,13 +30,15 @@ class Past:
     """What recovery found, and the log goes on from.
 
     manifest: None where there was no log of ours; whole: whether the data are what the manifest's files say,
-    so that no new base is needed; next_number: of the next segment.
+    so that no new base is needed; next_number: of the next segment; previous_end: the offset up to which the
+    history of the manifest may be continued (below `offset` where something was cut off).
     """
 
     manifest: Manifest | None = None
     offset: int = 0
     next_number: int = 1
     whole: bool = True
+    previous_end: int = 0
 
 
 class Journal:
@@ -68,7 +70,7 @@ class Journal:
         before = past.manifest
         if before is not None:
             self.manifest = replace(
-                before, history=server.replication_id, previous=before.history, previous_end=past.offset
+                before, history=server.replication_id, previous=before.history, previous_end=past.previous_end
             )
         self._next = past.next_number
         descriptor, header = self._new_segment(past.offset)
