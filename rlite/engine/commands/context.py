@@ -63,6 +63,7 @@ class Context:
     slow_log: SlowLog
     ids: dict[str, int]  # command name -> index of its counters
     journal: Journal | None = None  # None: nothing is logged
+    loading: bool = False  # what runs comes from a log: a deadline in the past is no reason to delete
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)

@@ -195,6 +195,8 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
                 if events or missing:
                     told = [(kind, event, key, client.database) for kind, event, key in events]
                     publish_events(server, db, missing, told)
+                if journal is not None and dirty and "write" in command.flags:
+                    journal.append(db.index, args)  # until the core logs its commands by itself
             else:
                 assert command.handler is not None
                 call = Call(command, args, db, client, server, may_not_block=held is not None)

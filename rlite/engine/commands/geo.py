@@ -82,6 +82,8 @@ def geoadd(call: Call) -> Reply:
     assert done is not None
     raw, _, dirty, _, _, events = done
     call.changed(dirty)
+    if dirty:
+        call.log_as(*args)
     for kind, event, key in events:
         call.notify(kind, event, key)
     return Raw(raw)
