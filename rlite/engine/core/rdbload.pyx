@@ -533,8 +533,9 @@ cdef int with_python(load_t* l, object other, dict aux, list dropped) except -1:
     if i.kind == ITEM_AUX:
         aux[text_at(l, i.name)] = text_at(l, i.value)
     elif i.kind == ITEM_KEY:
-        other(l.walk.database, text_at(l, i.name), i.type, i.value, i.end, None if i.expire_ms < 0 else i.expire_ms,
-              None if i.idle_s < 0 else i.idle_s, None if i.freq < 0 else i.freq)
+        use = (None if i.expire_ms < 0 else i.expire_ms, None if i.idle_s < 0 else i.idle_s,
+               None if i.freq < 0 else i.freq)
+        other(l.walk.database, text_at(l, i.name), (i.type, i.value, i.end), use)
         l.keys += 1
     else:
         dropped.append("a function library" if i.kind == ITEM_FUNCTION else "data of a module")

@@ -78,8 +78,8 @@ def write(
     descriptor: int, db: "Database", keyspace: "Keyspace", config: "Config", *,
     history: History | None = None, log_base: bool = False, progress: memoryview | None = None,
 ) -> tuple[int, int]:  # fmt: skip
-    """Writes the whole keyspace to a descriptor: (keys, bytes). `db` holds every lock; progress: one int64 that
-    counts the keys as they are written. Raises OSError.
+    """Writes the whole keyspace to a descriptor: (keys, bytes). `db` holds every lock; progress: one int64
+    that counts the keys as they are written. Raises OSError.
     """
     databases = [db.sibling(index) for index in range(keyspace.databases)]
     for each in databases:
@@ -137,8 +137,8 @@ def load_bytes(
     under: "Database | None" = None, checked: bool = True, deep: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Loaded:  # fmt: skip
-    """As `load`, of the RDB file that begins at a place of a buffer; the result says where it ends. deep: every
-    element of packed values is looked at. Raises RdbError, with the offset of the fault.
+    """As `load`, of the RDB file that begins at a place of a buffer; the result says where it ends. deep:
+    every element of packed values is looked at. Raises RdbError, with the offset of the fault.
     """
     view = memoryview(data)
     holder = under if under is not None else Database(keyspace, 0)
@@ -162,10 +162,14 @@ def load_bytes(
             lock()
 
     def other(
-        database: int, key: bytes, kind: int, start: int, end: int,
-        expire_ms: int | None, idle_s: int | None, freq: int | None,
-    ) -> None:  # fmt: skip
+        database: int,
+        key: bytes,
+        where: tuple[int, int, int],
+        use: tuple[int | None, int | None, int | None],
+    ) -> None:
         db = databases[database]
+        kind, start, end = where
+        expire_ms, idle_s, freq = use
         try:
             make_value(db, key, kind, bytes(view[start:end]))
         except RdbError as fault:
