@@ -174,10 +174,10 @@ def load_bytes(
             make_value(db, key, kind, bytes(view[start:end]))
         except RdbError as fault:
             raise RdbError(f"the value of {key[:60]!r}: {fault}", start) from None
-        if expire_ms is not None:
-            db.set_deadline(key, expire_ms)
         if idle_s is not None or freq is not None:
             db.set_use(key, None if idle_s is None else idle_s * 1000, freq)
+        if expire_ms is not None:
+            db.set_deadline(key, expire_ms)
 
     lock()
     try:
