@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from rlite.engine.commands.context import Context
+from rlite.engine.commands.context import Context, Loading
 from rlite.engine.config import Config
 from rlite.engine.core.replay import Replay
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence import manifest, replaying, segment, tails
-from rlite.engine.persistence.feeding import Progress, feed
+from rlite.engine.persistence.feeding import feed
 from rlite.engine.persistence.manifest import Manifest, ManifestError
 from rlite.engine.persistence.segment import Header, HeaderError, NewerVersionError
 
@@ -145,7 +145,7 @@ def advice(path: Path) -> str:
 # --- loading -----------------------------------------------------------------------------------------------
 
 
-def recover(found: Plan, server: Context, progress: Progress, *, truncated: bool = True) -> Recovered:
+def recover(found: Plan, server: Context, progress: Loading, *, truncated: bool = True) -> Recovered:
     """Loads what was found into an empty keyspace. truncated: whether a torn end may be cut off
     (aof-load-truncated). Raises RecoveryError, StoppedError, OSError.
     """
@@ -165,7 +165,7 @@ def recover(found: Plan, server: Context, progress: Progress, *, truncated: bool
 class _Log:
     """One loading of our log: how far it is, and what it has found."""
 
-    def __init__(self, found: Plan, server: Context, progress: Progress, *, truncated: bool) -> None:
+    def __init__(self, found: Plan, server: Context, progress: Loading, *, truncated: bool) -> None:
         assert found.manifest is not None
         self.manifest = found.manifest
         self.directory = found.directory
@@ -211,6 +211,7 @@ class _Log:
 
             def run(data: bytearray, held: int, left: int) -> tuple[str, int]:
                 why, done = self.replay.records(data, held, 0, header.seed, held)
+                self.progress.commands = self.replay.running
                 if why == "short" and held >= done + 4:
                     length = int.from_bytes(data[done : done + 4], "little")
                     if length + 8 > left - done:  # no need to read on to see that it does not end here
