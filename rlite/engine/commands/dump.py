@@ -90,12 +90,16 @@ def restore(call: Call) -> Reply:
     if deadline and deadline <= now and not call.server.keyspace.loading:
         if call.db.delete(key):
             call.changed()
+            call.log_deletion([key])
             call.notify("g", "del", key)
         return OK
     call.db.delete(key)
     put_value(call.db, key, value)
     if deadline:
-        call.db.set_deadline(key, min(deadline, 2**62))
+        deadline = min(deadline, 2**62)
+        call.db.set_deadline(key, deadline)
+        if not absolute:
+            call.log_as(call.args[0], key, b"%d" % deadline, *call.args[3:], b"ABSTTL")
     call.db.set_use(key, None if idle is None else idle * 1000, frequency)
     call.changed()
     call.notify("g", "restore", key)
