@@ -35,7 +35,7 @@ from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import loading
 from rlite.engine.persistence.journal import Journal, Past
-from rlite.engine.persistence.recovery import WHOLE, Recovered
+from rlite.engine.persistence.outcome import WHOLE, Recovered
 from rlite.engine.reply import NO_REPLY, Reply
 
 if TYPE_CHECKING:
