@@ -3,13 +3,15 @@ machine.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.effect_cases import CASES, Case, fits
 from support.effects import Logged, logged
 from support.grammar import choice, coherent, commands
-from support.programs import Step
+from support.programs import Step, words
 from support.typed_commands import (
     GENERIC,
     HASHES,
@@ -21,6 +23,8 @@ from support.typed_commands import (
     STREAMS,
     WORDS,
 )
+
+from rlite.engine.commands import blocking
 
 NARROW = {
     "list_max_listpack_size": 4,
@@ -96,7 +100,7 @@ SORT key [ALPHA] [BY 'nosort'] STORE key
 INCRBY key int
 DECR key
 RESTORE key (0|100000) payload [REPLACE] [ABSTTL] [(IDLETIME|FREQ) small]
-RESTORE key (0|100000|4102444800000|1) payload REPLACE [ABSTTL]
+RESTORE key (4102444800000|1) payload REPLACE ABSTTL
 SWAPDB 0 1
 SELECT (0|1)
 """
@@ -188,9 +192,45 @@ def test_what_was_logged_makes_the_same_data_when_it_runs_again(
 
 
 def test_what_was_given_to_those_who_waited_is_logged(pair: tuple[Logged, Logged]) -> None:
-    words = vocabulary(pair, "waiting")
-    waiting = st.tuples(commands(WAITING, words), st.sampled_from("bcd"))
+    known = vocabulary(pair, "waiting")
+    waiting = st.tuples(commands(WAITING, known), st.sampled_from("bcd"))
     one = st.one_of(
-        waiting.map(lambda drawn: Step(drawn[0].args, "exact", drawn[1])), commands(SERVING, words)
+        waiting.map(lambda drawn: Step(drawn[0].args, "exact", drawn[1])), commands(SERVING, known)
     )
     hunt(pair, one, 150)
+
+
+# --- row by row --------------------------------------------------------------------------------------------
+
+
+def told(server: Logged, case: Case) -> list[str]:
+    """What stands in our log for a row's command."""
+    for line in case.before:
+        server.run(words(line.encode()))
+    since = len(server.journal.records)
+    server.run(words(case.command.encode()))
+    if server.blocked("a"):  # its time is up
+        blocking.unblock(server.context, server.client())
+    return server.lines(since)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_a_command_is_logged_as(one: Logged, case: Case) -> None:
+    with kept(one):
+        got = told(one, case)
+    assert len(got) == len(case.effects), got
+    assert all(map(fits, got, case.effects)), got
+
+
+@contextmanager
+def kept(server: Logged) -> Iterator[None]:
+    """An empty server, whose directives are what they were afterwards."""
+    names = ("stream-node-max-entries", "lazyfree-lazy-server-del", "notify-keyspace-events")
+    server.empty()
+    before = {name: server.run([b"CONFIG", b"GET", name.encode()]) for name in names}
+    yield
+    for name, value in before.items():
+        assert isinstance(value, dict)
+        ((_, old),) = value.items()
+        assert isinstance(old, bytes)
+        server.run([b"CONFIG", b"SET", name.encode(), old])
