@@ -38,7 +38,7 @@ def cases(text: str) -> list[Case]:
         text = text.replace(f"${name}", meaning)
     for line in filter(None, map(str.strip, text.replace("\n|", " ").splitlines())):
         if line.startswith("--"):
-            ours_only = line.split()[1] == "ours"
+            ours_only = line.startswith("-- ours")
             continue
         call, arrow, effects = line.partition("->")
         assert arrow, f"no -> in {line!r}"
