@@ -1,6 +1,7 @@
 """What commands say to the log, recorded in process; and the data set that comes of running it again."""
 
-import threading
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -9,6 +10,9 @@ from rlite.engine.commands.dispatch import execute
 from rlite.engine.config import Config
 from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database
+from rlite.engine.core.log import Log
+from rlite.engine.core.records import read_record
+from rlite.engine.core.resp import decode_reply
 from rlite.engine.engine import Value, native
 from rlite.engine.reply import BLOCK
 from rlite.engine.server import Server
@@ -16,44 +20,68 @@ from support.programs import quote, words
 
 Effect = tuple[int, list[bytes]]  # (database, command)
 DATABASES = 3
+SEED = 1
 # When a consumer was seen last is in no log, Redis's neither.
 UNLOGGED = ("seen-time", "active-time")
 
 
-class Recorder:
-    """A journal (commands/context.py) that keeps what it is told, a list of effects a record."""
+class Records:
+    """A real log in a file without a name, and what stands in it: a list of effects a record."""
 
     def __init__(self) -> None:
-        self.records: list[list[Effect]] = []
-        self._mine = threading.local()
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the log
+        self.log = Log()
+        self.log.open(os.dup(self._file.fileno()), 0, SEED, 0)
+        self._read, self._found = 0, list[list[Effect]]()
 
-    def begin(self) -> None:
-        if not getattr(self._mine, "depth", 0):
-            self._mine.depth, self._mine.effects = 0, []
-        self._mine.depth += 1
+    @property
+    def records(self) -> list[list[Effect]]:
+        assert self.log.settle()
+        data = os.pread(self._file.fileno(), 1 << 30, self._read)
+        at = 0
+        while at < len(data):
+            state, record = read_record(data, at, SEED)
+            assert record is not None, f"a record is not good: {state}"
+            _, _, database, resp, at = record
+            self._found.append(effects_in(resp, database))
+        self._read += at
+        return self._found
 
-    def append(self, database: int, words: Sequence[bytes]) -> None:
-        assert getattr(self._mine, "depth", 0), f"{words} outside of any record"
-        assert words, "an effect without a command"
-        assert all(type(word) is bytes for word in words), words
-        self._mine.effects.append((database, list(words)))
+    def clear(self) -> None:
+        assert self.records is self._found
+        self._found.clear()
 
-    def commit(self) -> None:
-        self._mine.depth -= 1
-        if not self._mine.depth and self._mine.effects:
-            self.records.append(self._mine.effects)
+    def close(self) -> None:
+        self.log.close()
+        self._file.close()
+
+
+def effects_in(resp: bytes, database: int) -> list[Effect]:
+    """The commands of a record with the database of each, without what only frames them."""
+    found: list[Effect] = []
+    at = 0
+    while at < len(resp):
+        reply, at = decode_reply(resp, at)
+        assert isinstance(reply, list)
+        args = [bytes(word) for word in reply if isinstance(word, bytes)]
+        if args[0] == b"SELECT":
+            database = int(args[1])
+        elif args[0] not in (b"MULTI", b"EXEC"):
+            found.append((database, args))
+    return found
 
 
 class Logged:
-    """A server of this process with a recorder for its journal, and clients by name."""
+    """A server of this process with a log, and clients by name."""
 
     def __init__(self, **directives: object) -> None:
         self.server = Server(Config(**{"databases": DATABASES, "enable_debug_command": "yes", **directives}))
         self.server.start_background()
         self.context = self.server.context
-        self.journal = Recorder()
+        self.journal = Records()
         self.clients: dict[str, Client] = {}
-        self.context.journal = self.journal
+        self.context.keyspace.attach(self.journal.log)
+        self.context.journal = self.journal.log
 
     def client(self, name: str = "a") -> Client:
         if name not in self.clients:
@@ -80,7 +108,7 @@ class Logged:
 
     def again(self, records: Sequence[Sequence[Effect]]) -> None:
         """Runs what was recorded, as recovery does. Fails where a command is refused."""
-        self.context.loading = True
+        self.context.keyspace.loading = True
         client = Client()
         try:
             for record in records:
@@ -89,7 +117,7 @@ class Logged:
                     reply = native(execute(self.context, client, list(args)))
                     assert not isinstance(reply, Exception), f"{args} was refused: {reply}"
         finally:
-            self.context.loading = False
+            self.context.keyspace.loading = False
 
     def empty(self) -> None:
         """As it was made: no data, no clients, nothing recorded."""
@@ -97,7 +125,7 @@ class Logged:
             blocking.gone(self.context, client)
         self.clients.clear()
         execute(self.context, Client(), [b"FLUSHALL"])
-        self.journal.records.clear()
+        self.journal.clear()
 
     def state(self) -> dict[str, object]:
         """The digest of all data, and what it leaves out: deadlines, and what is known of consumer groups."""
@@ -111,6 +139,7 @@ class Logged:
     def close(self) -> None:
         self.empty()
         self.server.stop()
+        self.journal.close()
 
 
 def facts(context: object, db: Database, key: bytes) -> object:

@@ -68,7 +68,7 @@ def block(
         server.keyspace.observe(place[0], place[1], 1)
     server.blocked[client.id] = waiter
     if seconds:
-        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, late))
+        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, waiter.late))
     return BLOCK
 
 

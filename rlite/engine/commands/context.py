@@ -44,6 +44,17 @@ class Journal(Protocol):
 
     def commit(self) -> None: ...
 
+    @property
+    def refusing(self) -> int:
+        """The errno for which it takes no more changes; 0: it does."""
+
+    @property
+    def positions(self) -> tuple[int, int, int]:
+        """How far the log was (appended, written, brought to disk), in bytes of files since the start."""
+
+    def settle(self) -> bool:
+        """To be called before a caller in this process is answered. False: it may not be on disk."""
+
 
 @dataclass(slots=True)
 class Pause:
@@ -63,7 +74,6 @@ class Context:
     slow_log: SlowLog
     ids: dict[str, int]  # command name -> index of its counters
     journal: Journal | None = None  # None: nothing is logged
-    loading: bool = False  # what runs comes from a log: a deadline in the past is no reason to delete
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)
