@@ -51,7 +51,13 @@ def one() -> Iterator[Logged]:
 
 # --- the oracle --------------------------------------------------------------------------------------------
 
-KEPT = GENERIC.replace("EXPIRE key 1000", "EXPIREAT key 4102444800")
+AGING = """
+(EXPIRE|PEXPIRE) key (1000|1000000|0|'-1') [NX|XX|GT|LT]
+(EXPIREAT|PEXPIREAT) key (4102444800|1) [NX|XX|GT|LT]
+PERSIST key
+RENAMENX key key
+GETDEL key
+"""
 MORE = {
     "hashes": """
         HSET key (field value)+
@@ -62,13 +68,15 @@ MORE = {
         HINCRBYFLOAT key field float
         """,
     "sets": """
-        SPOP key count
+        SPOP key [count]
         SADD key member member member member
         SORT key (BY 'w_*' | BY 'nosort') [ALPHA] [LIMIT 0 3] STORE key
         SORT key ALPHA [DESC] [GET 'w_*'] STORE key
         """,
     "streams": """
         XADD key newid field value
+        XADD key [NOMKSTREAM] [(MAXLEN|MINID) ('='|~) count] ('*'|newid) field value
+        XADD key (MAXLEN|MINID) ~ (count|id) LIMIT count ('*'|newid) field value
         XTRIM key (MAXLEN|MINID) ~ (count|id) [LIMIT count]
         XREADGROUP GROUP 'g' consumer [COUNT count] [NOACK] STREAMS key key (id|>) (id|>)
         XREADGROUP GROUP 'g' consumer [COUNT count] [NOACK] STREAMS key >
@@ -78,6 +86,12 @@ MORE = {
 }
 BYTES = """
 SET key value
+SET key value [NX|XX] [GET] (EX 1000 | PX 1000000 | EXAT 4102444800 | PXAT 4102444800000 | KEEPTTL)
+(SETEX|PSETEX) key 1000000 value
+GETEX key (EX 1000 | PX 1000000 | EXAT 4102444800 | EXAT 1 | PERSIST)
+SET key float
+INCRBYFLOAT key float
+GETSET key value
 APPEND key value
 SETRANGE key small value
 SETBIT key small (0|1)
@@ -150,11 +164,10 @@ def check(pair: tuple[Logged, Logged], steps: list[Step]) -> None:
     for step in steps:
         if not first.blocked(step.connection):
             first.run(step.args, step.connection)
-    second.again(first.journal.records)
+    second.replay(first.journal.data)
     shown = "\n    ".join(map(str, steps))
     said = "\n    ".join(first.lines())
     assert second.state() == first.state(), f"after\n    {shown}\nthe log holds\n    {said}"
-    assert second.lines() == first.lines(), "what has run again logs something else"
 
 
 def hunt(pair: tuple[Logged, Logged], one: st.SearchStrategy[Step], examples: int) -> None:
@@ -188,7 +201,7 @@ def payloads(server: Logged) -> list[bytes]:
 def test_what_was_logged_makes_the_same_data_when_it_runs_again(
     pair: tuple[Logged, Logged], group: str
 ) -> None:
-    hunt(pair, commands(GROUPS[group] * 2 + KEPT, vocabulary(pair, group)), 100)
+    hunt(pair, commands(GROUPS[group] * 2 + GENERIC + AGING, vocabulary(pair, group)), 100)
 
 
 def test_what_was_given_to_those_who_waited_is_logged(pair: tuple[Logged, Logged]) -> None:
