@@ -138,7 +138,8 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
 def runs_while_loading(client: Client, command: Command) -> bool:
     """Whether a command, or each that an EXEC would run, may run before all data is there."""
     return "loading" in command.flags and not (
-        command.name == "EXEC" and any("loading" not in queued.flags for queued, _ in client.transaction or ())
+        command.name == "EXEC"
+        and any("loading" not in queued.flags for queued, _ in client.transaction or ())
     )
 
 

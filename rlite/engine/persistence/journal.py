@@ -33,8 +33,8 @@ class Past:
     """What recovery found, and the log goes on from.
 
     manifest: None where there was no log of ours; whole: whether the data are what the manifest's files say,
-    so that no new base is needed; next_number: of the next segment; previous_end: up to where the history
-    before may be continued.
+    so that no new base is needed; next_number: of the next segment; previous_end: the offset up to which the
+    history of the manifest may be continued (below `offset` where something was cut off).
     """
 
     manifest: Manifest | None = None

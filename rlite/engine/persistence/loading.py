@@ -13,7 +13,7 @@ from rlite.engine.config import Config
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence import recovery
 from rlite.engine.persistence.lock import DirectoryLock
-from rlite.engine.persistence.recovery import RecoveryError, Recovered, Source
+from rlite.engine.persistence.recovery import Recovered, RecoveryError, Source
 
 log = logging.getLogger("rlite")
 TELL_SECONDS = 2.0  # between two lines on how far loading is
@@ -79,10 +79,8 @@ def line(progress: Loading) -> str:
 
 def size(count: int) -> str:
     """Bytes, for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            break
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
         count //= 1000
-    else:
-        unit = "TB"
-    return f"{count} {unit}"
+        del units[0]
+    return f"{count} {units[0]}"
