@@ -5,35 +5,24 @@ little-endian), and the CRC-64 of all before it (eight bytes, little-endian; the
 """
 
 import time
-from functools import cache
-from typing import TYPE_CHECKING
 
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import command
 from rlite.engine.commands.saving import put_value, read, saved
+from rlite.engine.core.crc64 import crc64
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import OK, Reply
 from rlite.engine.types.rdb_string import RdbError
 from rlite.engine.types.rdb_values import HASH_LISTPACK_EX, HASH_METADATA, UNSUPPORTED
-
-if TYPE_CHECKING:
-    from anycrc import CRC
 
 WRITTEN_VERSION = 10  # what Redis 7.0 loads
 NEWER_VERSION = 12  # where fields have deadlines
 READ_VERSION = 12
 
 
-@cache
-def crc() -> "CRC":
-    from anycrc import Model
-
-    return Model("CRC64-REDIS")
-
-
 def checksum(data: bytes) -> bytes:
-    return int(crc().calc(data)).to_bytes(8, "little")
+    return crc64(data).to_bytes(8, "little")
 
 
 @command(
