@@ -58,7 +58,8 @@ def dry_run_option(function: F) -> F:
 
 def confirmed(question: str, command: str, *, yes: bool) -> bool:
     """Whether to go on: told so by --yes, or by whoever sits at the terminal. Without a terminal nobody is
-    asked: the command that would do it is named, and the answer is no (the caller ends with Exit.UNCONFIRMED).
+    asked: the command that would do it is named, and the answer is no (the caller ends with
+    Exit.UNCONFIRMED).
     """
     if yes:
         return True
@@ -115,8 +116,9 @@ def moment_text(ms: int | None) -> str:
 
 
 class Progress:
-    """A line on standard error that is drawn over itself: how far, how fast, how long still. On no terminal,
-    where it was asked for, a line every five seconds. `step` may be called often: it draws five times a second.
+    """A line on standard error that is drawn over itself: how far, how fast, how long still. On no
+    terminal, where it was asked for, a line every five seconds. `step` may be called often: it draws five
+    times a second.
 
     total: bytes to be read, 0: unknown. wanted: what --progress said.
     """
