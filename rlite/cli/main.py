@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
+    "snapshot": ("rlite.cli.snapshot", "snapshot"),
 }
 
 
