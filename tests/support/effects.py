@@ -150,9 +150,9 @@ class Logged:
             }
             now = time.time_ns() // 1_000_000
             soon = [at for each in found.values() for at in each.deadlines if at < now + SOON_MS]
-            if not soon:
+            if not soon and all(each.kind for each in found.values()):
                 break
-            time.sleep(max(1, max(soon) + 1 - now) / 1000)
+            time.sleep(max(1, max(soon, default=now) + 1 - now) / 1000)
         digest = native(execute(self.context, Client(), [b"DEBUG", b"DIGEST"]))
         return {"digest": digest} | {f"{index} {key!r}": each for (index, key), each in found.items()}
 
