@@ -36,7 +36,7 @@ from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import loading, rewriting_commands
 from rlite.engine.persistence.forking import Forks
 from rlite.engine.persistence.journal import Journal, Past
-from rlite.engine.persistence.recovery import WHOLE, Recovered
+from rlite.engine.persistence.outcome import WHOLE, Recovered
 from rlite.engine.persistence.rewriting import Rewriter
 from rlite.engine.reply import NO_REPLY, Reply
 
@@ -234,11 +234,11 @@ class Server:
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
+        self.start_background()
         for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
-        self.start_background()
         self.load()
 
     # --- loading ---
