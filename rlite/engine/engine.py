@@ -4,11 +4,13 @@ Thread-safe: any number of threads may share one Engine. Each thread has a clien
 MULTI or a SELECT of one thread is nobody else's. Nothing is written to disk.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
+from rlite.engine import errors
 from rlite.engine.commands import blocking
 from rlite.engine.commands.dispatch import execute
 from rlite.engine.config import Config
@@ -85,6 +87,9 @@ class Engine:
         reply = execute(self._server.context, client, [encoded(arg) for arg in args])
         if reply is BLOCK:
             reply = blocking.wait_here(self._server.context, client)
+        journal = self._server.context.journal
+        if journal is not None and not journal.settle():
+            raise CommandError(errors.LOG_WRITE_ERROR % os.strerror(journal.refusing))
         value = native(reply)
         if isinstance(value, CommandError):
             raise value

@@ -25,6 +25,9 @@ UNSUPPORTED_OPTION = "ERR Unsupported option %s"
 TIMEOUT_NOT_AN_INTEGER = "ERR timeout is not an integer or out of range"
 TIMEOUT_NEGATIVE = "ERR timeout is negative"
 
+# --- what is on disk ---
+LOG_WRITE_ERROR = "MISCONF Errors writing to the AOF file: %s"
+
 # --- keys and values ---
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 NO_SUCH_KEY = "ERR no such key"

@@ -33,6 +33,7 @@ from rlite.engine.errors import RliteError
 from rlite.engine.observe import slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
+from rlite.engine.persistence.journal import Journal, Past
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
@@ -136,6 +137,7 @@ class Server:
         self._listeners: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._next_loop = 0
+        self._journal: Journal | None = None
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._follow()
 
@@ -211,6 +213,7 @@ class Server:
 
     def start(self) -> None:
         self._listen()
+        self._begin_log()
         threads = self.config.int("io-threads")
         use_poll = self.config.text("event-poller") == "poll"
         for _ in range(threads):
@@ -224,6 +227,12 @@ class Server:
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
         self.start_background()
+
+    def _begin_log(self) -> None:
+        if self.config.flag("appendonly"):
+            directory = Path(self.config.text("dir") or ".") / self.config.text("appenddirname")
+            self._journal = Journal(self.context, directory)
+            self._journal.open(Past())
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -258,6 +267,8 @@ class Server:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
+        if self._journal is not None:
+            self._journal.close()
         unix = self.config.text("unixsocket")
         if unix:
             with contextlib.suppress(OSError):

@@ -44,6 +44,13 @@ class Journal(Protocol):
 
     def commit(self) -> None: ...
 
+    @property
+    def refusing(self) -> int:
+        """The errno for which it takes no more changes; 0: it does."""
+
+    def settle(self) -> bool:
+        """To be called before a caller in this process is answered. False: it may not be on disk."""
+
 
 @dataclass(slots=True)
 class Pause:

@@ -4,6 +4,7 @@ Runs with the GIL, in the client's I/O thread or in the caller's (in process). T
 skips this only where each check here would have let the command through.
 """
 
+import os
 import time
 from collections.abc import Sequence
 
@@ -117,6 +118,7 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if not make_room(server.keyspace) and out_of_memory(client, command):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.OUT_OF_MEMORY)
+    check_log(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
@@ -143,6 +145,18 @@ def out_of_memory(client: Client, command: Command) -> bool:
     if command.name == "EXEC" and client.transaction is not None:
         return any("denyoom" in queued.flags for queued, _ in client.transaction)
     return "denyoom" in command.flags
+
+
+def check_log(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for a command that writes, or an EXEC that would, while the log takes no more."""
+    if server.journal is None or not server.journal.refusing:
+        return
+    writes = "write" in command.flags or (
+        command.name == "EXEC" and any("write" in queued.flags for queued, _ in client.transaction or ())
+    )
+    if writes:
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.LOG_WRITE_ERROR % os.strerror(server.journal.refusing))
 
 
 def paused(server: Context, client: Client, command: Command) -> bool:

@@ -212,6 +212,7 @@ def run_command(run: Running, call: "Call", words: list[bytes], *, readonly: boo
     if "write" in flags:
         if readonly:
             raise CommandError(errors.SCRIPT_READ_ONLY)
+        dispatch.check_log(call.server, scripts.client, command)
         run.wrote = True
     if full and "denyoom" in flags:
         raise CommandError(errors.OUT_OF_MEMORY)

@@ -11,10 +11,10 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from rlite.engine import errors
-from rlite.engine.core.execute cimport CoreCommand, call_t, event_t
+from rlite.engine.core.execute cimport CoreCommand, call_t, event_t, log_change
 from rlite.engine.core.glob cimport glob_match
 from rlite.engine.core.keyspace cimport (
-    NEVER, Keyspace, clear_deadline, create, create_value, deadline_of, hash_key, keyspace_t, lfu_now, lookup, remove_entry,
+    NEVER, Keyspace, clear_deadline, create, create_value, deadline_of, hash_key, is_logged, keyspace_t, lfu_now, lookup, remove_entry,
     set_deadline, set_value_size, stripe_at, stripe_index, stripe_t, touch, watch_fields,
 )
 from rlite.engine.core.heap cimport heap_remove
@@ -150,13 +150,14 @@ cdef class Database:
         """
         cdef:
             call_t c
-            out_t out
+            out_t out, effect
             int argc = <int>len(args), i
             int n = <int>len(positions)
             bytes name, arg
             bint fine
         memset(&c, 0, sizeof(c))
         memset(&out, 0, sizeof(out))
+        memset(&effect, 0, sizeof(effect))
         c.argv = <arg_t*>malloc(sizeof(arg_t) * argc + sizeof(uint64_t) * (n + 1))
         if c.argv == NULL:
             raise MemoryError
@@ -182,7 +183,10 @@ cdef class Database:
                 c.event_cap = EVENTS
                 if c.events == NULL:
                     raise MemoryError
+            c.effect = &effect if is_logged(self.ks) else NULL
             command.run(&c)
+            if c.dirty and c.effect != NULL and not c.declined:
+                log_change(&c, NULL, 0)
             if out.failed:
                 raise MemoryError
             if c.declined:
@@ -194,6 +198,7 @@ cdef class Database:
             free(c.argv)
             free(c.events)
             out_release(&out)
+            out_release(&effect)
 
     # --- reading ---
 

@@ -9,8 +9,8 @@ from libc.string cimport memset
 
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.database cimport Database
-from rlite.engine.core.execute cimport CommandTable, call_t, command_t, find_command, fold_name, hash_keys
-from rlite.engine.core.keyspace cimport stripe_at, stripe_index
+from rlite.engine.core.execute cimport CommandTable, call_t, command_t, find_command, fold_name, hash_keys, log_change
+from rlite.engine.core.keyspace cimport is_logged, stripe_at, stripe_index
 from rlite.engine.core.platform cimport rl_load_int, rl_monotonic_ns
 from rlite.engine.core.resp cimport arg_t, out_release, out_t, parse_int
 
@@ -77,7 +77,7 @@ cdef class Direct:
             uint64_t word[3]
             uint64_t mask
             call_t c
-            out_t out
+            out_t out, effect
             command_t* cmd
             int argc = <int>len(args), i, n
             int64_t started
@@ -112,6 +112,7 @@ cdef class Direct:
                     return None
         memset(&c, 0, sizeof(c))
         memset(&out, 0, sizeof(out))
+        memset(&effect, 0, sizeof(effect))
         started = rl_monotonic_ns()
         c.ks = self.db.ks
         c.database = self.db.index
@@ -123,12 +124,15 @@ cdef class Direct:
         c.no_touch = self.db.no_touch
         c.name, c.name_size = <const char*>cmd.word, cmd.name_size
         self.wrote = self.wrote or cmd.write
+        c.effect = &effect if cmd.write and is_logged(self.db.ks) else NULL
         cmd.run(&c)
         try:
             if out.failed:
                 raise MemoryError
             if c.declined:
                 return None
+            if c.dirty and c.effect != NULL:
+                log_change(&c, NULL, 0)
             self.counters.count(cmd.id, rl_monotonic_ns() - started, c.error != 0)
             self.counters.dirty += c.dirty
             self.counters.hits += c.hits
@@ -138,6 +142,7 @@ cdef class Direct:
             return self.told(&out, c.error != 0)
         finally:
             out_release(&out)
+            out_release(&effect)
 
     cdef tuple told(self, out_t* out, bint failed):
         """A whole reply as Lua gets it."""

@@ -3,6 +3,7 @@
 A `command_fn` runs without the GIL, with the locks of its keys' stripes held, and writes its whole reply to `out`.
 """
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport strlen
 
 from rlite.engine.core.errors cimport E_WRONG_TYPE
 from rlite.engine.core.keyspace cimport (
@@ -11,7 +12,7 @@ from rlite.engine.core.keyspace cimport (
 )
 from rlite.engine.core.packed cimport byte, lp_read, piece_t
 from rlite.engine.core.platform cimport rl_monotonic_ns
-from rlite.engine.core.resp cimport arg_t, out_bulk, out_error, out_t
+from rlite.engine.core.resp cimport arg_t, format_int, out_bulk, out_error, out_head, out_t
 from rlite.engine.core.table cimport entry_value
 from rlite.engine.core.values cimport count_of, value_of
 
@@ -48,6 +49,7 @@ cdef struct call_t:
     int error                  # errors.pxd; 0: it went well
     bint declined              # nothing done, nothing written: Python's handler of the command must have it
     int64_t dirty              # changes made
+    out_t* effect              # what the log is to hold instead of the command; NULL: nobody logs
     event_t* events            # NULL: nobody asks
     int event_count
     int event_cap
@@ -77,10 +79,42 @@ cdef command_t* find_command(const commands_t* t, const uint64_t* word) noexcept
 cdef int hash_keys(keyspace_t* ks, const command_t* cmd, int argc, const arg_t* argv, uint64_t* hashes,
                    uint64_t* mask) noexcept nogil
 cdef void event(call_t* c, int key, const char* name, char kind) noexcept nogil     # a keyspace event, if somebody asks
+cdef void log_change(call_t* c, const char* raw, size_t size) noexcept nogil      # after a command that changed something
 cdef void call_error(call_t* c, int which) noexcept nogil
 cdef bint is_word(const arg_t* a, const char* word) noexcept nogil          # `word` in lower case
 cdef bint int_arg(call_t* c, int i, int64_t* v) noexcept nogil              # False: the error is written
 cdef bint count_arg(call_t* c, int i, int64_t* v) noexcept nogil            # the same, from 0 on
+
+
+cdef inline out_t* effect(call_t* c, int argc) noexcept nogil:
+    """Where to write the `argc` arguments of what the log is to hold instead of the command; NULL: nobody logs."""
+    if c.effect != NULL:
+        c.effect.size = 0
+        out_head(c.effect, c'*', argc)
+    return c.effect
+
+
+cdef inline void effect_key(call_t* c, int argc, const char* name) noexcept nogil:
+    """Begins an effect with a command's name and the call's first key, if anybody logs."""
+    if effect(c, argc) != NULL:
+        out_bulk(c.effect, name, strlen(name))
+        out_bulk(c.effect, c.argv[1].data, c.argv[1].size)
+
+
+cdef inline void effect_part(call_t* c, const char* data, size_t size) noexcept nogil:
+    if c.effect != NULL:
+        out_bulk(c.effect, data, size)
+
+
+cdef inline void effect_number(call_t* c, int64_t v) noexcept nogil:
+    cdef char digits[24]
+    if c.effect != NULL:
+        out_bulk(c.effect, digits, format_int(digits, v))
+
+
+cdef inline void effect_date(call_t* c, int64_t at) noexcept nogil:
+    """A deadline (monotonic ms) as the Unix milliseconds that the log holds."""
+    effect_number(c, at + c.ks.wall_offset_ms)
 
 
 cdef inline bint clamp_range(int64_t* start, int64_t* stop, int64_t n) noexcept nogil:

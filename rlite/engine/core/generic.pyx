@@ -8,7 +8,7 @@ from rlite.engine.core.errors cimport (
     E_WRONG_ARITY,
 )
 from rlite.engine.core.execute cimport (
-    CLASS_GENERIC, call_error, call_t, enlist, event, find, int_arg, is_word, noted, read, stripe_of,
+    CLASS_GENERIC, call_error, call_t, effect_date, effect_key, enlist, event, find, int_arg, is_word, noted, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
     NEVER, clear_deadline, deadline_of, lookup, remove_entry, set_deadline, stripe_t,
@@ -140,11 +140,14 @@ cdef void expire_at(call_t* c, int64_t base_ms, bint seconds) noexcept nogil:
     if at <= c.now_ns // 1000000:
         event(c, 0, b"del", CLASS_GENERIC)
         remove_entry(s, c.hashes[0], e)
+        effect_key(c, 2, b"DEL")
     elif not set_deadline(s, e, at):
         call_error(c, E_OUT_OF_MEMORY)
         return
     else:
         event(c, 0, b"expire", CLASS_GENERIC)
+        effect_key(c, 3, b"PEXPIREAT")
+        effect_date(c, at)
     out_int(c.out, 1)
 
 

@@ -7,7 +7,9 @@ GIL: `lock_mask` is for threads without it, `Keyspace.acquire` tries first and l
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from rlite.engine.core.heap cimport heap_t
+from rlite.engine.core.log cimport Log, log_t
 from rlite.engine.core.members cimport hash_t
+from rlite.engine.core.platform cimport rl_load_int
 from rlite.engine.core.siphash cimport siphash13
 from rlite.engine.core.table cimport entry_t, table_t
 
@@ -104,6 +106,7 @@ cdef struct keyspace_t:
     int64_t evicted            # keys gone for want of memory; many writers
     int64_t peak               # of used memory, as far as it was looked at
     int64_t evicting_since     # monotonic ns; 0: within the limit
+    log_t* log                 # where changes are logged; NULL: nowhere. Belongs to `Keyspace.journal`
     limits_t limits
     pthread_mutex_t gone_mutex # taken last of all locks, for a moment
     int noting                 # published; whether departures are written down
@@ -134,6 +137,9 @@ cdef int lfu_now(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil     
 cdef int64_t used_memory(keyspace_t* ks) noexcept nogil
 cdef int64_t expire_due(keyspace_t* ks, int64_t now_ms, int64_t until_ns) noexcept nogil   # keys removed
 
+cdef inline bint is_logged(keyspace_t* ks) noexcept nogil:
+    return ks.log != NULL and rl_load_int(&ks.log.on)
+
 cdef inline uint64_t hash_key(keyspace_t* ks, const char* key, size_t klen) noexcept nogil:
     return siphash13(ks.seed, key, klen)
 
@@ -160,6 +166,7 @@ cdef class Grave:
 
 cdef class Keyspace:
     cdef keyspace_t* ks
+    cdef readonly Log journal          # None: nothing is logged
 
     cdef bint try_acquire(self, uint64_t mask) noexcept    # with the GIL held; False: a script is busy
     cdef void acquire(self, uint64_t mask) noexcept        # with the GIL held

@@ -12,7 +12,8 @@ import os
 from rlite.engine.core.heap cimport (
     heap_bytes, heap_init, heap_init_items, heap_push, heap_release, heap_remove, heap_update,
 )
-from rlite.engine.core.members cimport field_t, fields_remove, hash_t
+from rlite.engine.core.log cimport Log, log_gone
+from rlite.engine.core.members cimport field_key, field_t, fields_remove, hash_t
 from rlite.engine.core.platform cimport (
     rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_lock_a_while, rl_monotonic_ns, rl_pause, rl_store, rl_store_int, rl_usable,
     rl_wall_ms,
@@ -218,13 +219,17 @@ cdef entry_t* lookup(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, s
 cdef entry_t* expire_fields(keyspace_t* ks, stripe_t* s, uint64_t h, entry_t* e, int64_t now_ms, int most) noexcept nogil:
     """Removes up to `most` fields that are due (negative: all). NULL: the hash went with them."""
     cdef hash_t* hash = <hash_t*>value_of(e)
+    cdef field_t* f
     cdef int64_t before
     cdef int n = 0
     if hash.deadlines.slots[0].at > now_ms:
         return e
     before = value_bytes(e)
     while n != most and hash.deadlines.len and hash.deadlines.slots[0].at <= now_ms:
-        fields_remove(hash, <field_t*>hash.deadlines.slots[0].entry)
+        f = <field_t*>hash.deadlines.slots[0].entry
+        if is_logged(ks):
+            log_gone(ks.log, s.database, rl_wall_ms(), entry_key(e), e.klen, field_key(f), f.klen)
+        fields_remove(hash, f)
         n += 1
     rl_add(&ks.expired_fields, n)
     note_gone(ks, GONE_FIELD, s.database, entry_key(e), e.klen)
@@ -251,9 +256,11 @@ cdef bint watch_fields(stripe_t* s, hash_t* h) noexcept nogil:
 
 
 cdef void note_gone(keyspace_t* ks, int why, int database, const char* key, size_t klen) noexcept nogil:
-    """Writes down that a key left by itself, for those who asked to be told (`noting`)."""
+    """Says that a key is about to leave by itself: to the log, and to those who asked to be told (`noting`)."""
     cdef gone_t* grown
     cdef gone_t g
+    if (why == GONE_EXPIRED or why == GONE_EVICTED) and is_logged(ks):
+        log_gone(ks.log, database, rl_wall_ms(), key, klen, NULL, 0)
     if not rl_load_int(&ks.noting):
         return
     g.why = why
@@ -707,6 +714,11 @@ cdef class Keyspace:
             to.stream_bytes = stream_bytes
         if stream_entries is not None:
             to.stream_entries = stream_entries
+
+    def attach(self, Log journal):
+        """Has changes logged from here on. Every stripe is locked, or nobody is there yet."""
+        self.journal = journal
+        self.ks.log = journal.log
 
     def note_departures(self, bint on):
         """Whether keys that expire or are evicted are written down for `departures`."""

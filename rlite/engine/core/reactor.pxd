@@ -6,7 +6,7 @@ from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.execute cimport CommandTable, call_t, command_t, commands_t
 from rlite.engine.core.keyspace cimport Keyspace, keyspace_t
 from rlite.engine.core.poller cimport poller_t, ready_t
-from rlite.engine.core.resp cimport arg_t, parsed
+from rlite.engine.core.resp cimport arg_t, out_t, parsed
 
 cdef enum:
     INPUT_SIZE = 65536         # what one read takes at most, unless a large argument is on its way
@@ -82,6 +82,10 @@ cdef class Loop:
     cdef call_t call
     cdef item_t batch[BATCH]
     cdef parsed tail                   # what followed the batch
+    cdef const char* buffer            # of the connection being served
+    cdef out_t effect                  # what a command has for the log
+    cdef bint wrote                    # something of this turn was logged
+    cdef int64_t owed                  # where the log must have come before this turn's replies leave
     cdef conn_t* held_up               # its command has the others attended to; NULL: none
     cdef ticks_t ticks
 
@@ -105,6 +109,8 @@ cdef class Loop:
     cdef void rewind(self, conn_t* c, size_t to) noexcept nogil
     cdef void keep_rest(self, conn_t* c, const char* buf, size_t size) noexcept nogil
     cdef void send(self, conn_t* c) noexcept nogil
+    cdef void send_queued(self) noexcept nogil
+    cdef bint settled(self) noexcept nogil
     cdef void watch(self, conn_t* c) noexcept nogil
     cdef void queue(self, conn_t* c) noexcept nogil
     cdef void doom(self, conn_t* c) noexcept nogil

@@ -20,10 +20,11 @@ from rlite.engine import reply as replies
 from rlite.engine.core.connection cimport KIND_CONN, KIND_LISTENER, KIND_WAKE, Client, conn_t
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.eviction cimport evict_until_within
-from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys
+from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys, log_change
 from rlite.engine.core.keyspace cimport (
-    Keyspace, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
+    Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
+from rlite.engine.core.log cimport log_settle
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
 from rlite.engine.core.poller cimport (
     BROKEN, READABLE, WRITABLE, poller_forget, poller_init, poller_release, poller_set, poller_wait,
@@ -117,6 +118,7 @@ cdef class Loop:
         free(self.hashes)
         free(self.writers)
         free(self.doomed)
+        out_release(&self.effect)
 
     # --- for every thread, with the GIL ---
 
@@ -204,18 +206,13 @@ cdef class Loop:
     # --- a turn ---
 
     cdef void loop(self) noexcept nogil:
-        cdef int i, n
+        cdef int n
         while not rl_load_int(&self.stopping):
             n = self.wait()
             self.turns += 1
             self.anchor()
             self.take(n)
-            i = 0
-            while i < self.n_writers:      # a connection whose reader catches up runs on, and queues again behind
-                self.writers[i].queued = False
-                if not self.writers[i].closing:
-                    self.send(self.writers[i])
-                i += 1
+            self.send_queued()
             self.n_writers = 0
             if self.n_doomed:
                 with gil:
@@ -237,12 +234,8 @@ cdef class Loop:
                 self.take_mail()
 
     cdef void attend_once(self) noexcept nogil:
-        cdef int i
         self.take(poller_wait(&self.poller, self.ready, READY, 0))
-        for i in range(self.n_writers):
-            self.writers[i].queued = False
-            if not self.writers[i].closing:
-                self.send(self.writers[i])
+        self.send_queued()
 
     cdef int wait(self) noexcept nogil:
         """Waits for work. While work keeps coming within microseconds, it is looked for rather than slept for.
@@ -327,6 +320,7 @@ cdef class Loop:
         self.call.out = &c.out
         self.call.now_ns = self.clock()
         self.start = 0
+        self.buffer = buf
         while not (c.closing or c.close_after or c.blocked):
             if c.out.size - c.sent > CHOKE:
                 c.choked = True
@@ -506,6 +500,8 @@ cdef class Loop:
             int i
         if rl_load_int(&self.gate.reasons):
             return False
+        if cmd.write and self.ks.log != NULL and rl_load_int(&self.ks.log.refusing):
+            return False
         if cmd.write and rl_load(&self.ks.maxmemory) and not evict_until_within(self.ks) and cmd.denyoom:
             return False
         call.database = c.database
@@ -519,6 +515,8 @@ cdef class Loop:
         call.error = 0
         call.declined = False
         call.dirty = call.hits = call.misses = 0
+        call.effect = &self.effect if cmd.write and is_logged(self.ks) else NULL
+        self.effect.size = 0
         if not lock_mask_unless_busy(self.ks, item.mask):
             return False
         if rl_load_int(&self.ks.observers):
@@ -533,6 +531,9 @@ cdef class Loop:
                 table_prefetch_entry(
                     &stripe_at(self.ks, c.database, stripe_index(self.ks, call.hashes[i])).table, call.hashes[i])
         cmd.run(call)
+        if call.dirty and call.effect != NULL:
+            log_change(call, self.buffer + item.start, item.end - item.start)
+            self.wrote = True
         unlock_mask(self.ks, item.mask)
         if call.declined:
             return False
@@ -593,6 +594,7 @@ cdef class Loop:
         cdef list args = []
         cdef object client = <object>c.client
         cdef size_t was = c.out.size
+        cdef int64_t logged = 0 if self.ks.log == NULL else rl_load(&self.ks.log.appended)
         try:
             args = listed(raw, argc) if argc else split_args(c.parse.line[:c.parse.line_size])
             if not args:
@@ -613,6 +615,8 @@ cdef class Loop:
             c.close_after = True
             out_raw(&c.out, INTERNAL, len(INTERNAL))
             self.handler.bug(client, args)
+        if self.ks.log != NULL and rl_load(&self.ks.log.appended) != logged:
+            self.wrote = True
 
     cdef void refuse(self, conn_t* c) noexcept:
         text = PROTOCOL_ERRORS[c.parse.error]
@@ -673,7 +677,31 @@ cdef class Loop:
             if c.input != NULL:
                 c.active_ns = rl_monotonic_ns()
                 self.process(c, c.input, c.input_size)
+                if self.ks.log != NULL:
+                    self.owed = rl_load(&self.ks.log.appended)
         self.watch(c)
+
+    cdef void send_queued(self) noexcept nogil:
+        """Ends a turn: what it has changed goes to the log, then its replies go out."""
+        cdef int i = 0
+        cdef bint fine = True
+        self.owed = 0 if self.ks.log == NULL else rl_load(&self.ks.log.appended)
+        while i < self.n_writers:          # a connection whose reader catches up runs on, and queues again behind
+            if self.owed:
+                fine = self.settled()
+            self.writers[i].queued = False
+            if not fine and self.writers[i].out.size > self.writers[i].sent:
+                self.doom(self.writers[i])         # what it was about to be told is not so sure
+            elif not self.writers[i].closing:
+                self.send(self.writers[i])
+            i += 1
+        self.wrote = False
+
+    cdef bint settled(self) noexcept nogil:
+        cdef bint fine = log_settle(self.ks.log, self.owed, self.wrote)
+        if fine:
+            self.owed = 0
+        return fine
 
     cdef void watch(self, conn_t* c) noexcept nogil:
         """Tells the poller what this connection waits for, if that has changed."""
@@ -797,6 +825,7 @@ cdef class Loop:
                     self.queue(c)
                 elif (what == "resume" and c.blocked and c.again) or (what == "answer" and c.blocked):
                     if what == "answer":
+                        self.wrote = True      # another thread's command may have, on its behalf
                         out_raw(&c.out, <bytes>argument, len(<bytes>argument))
                     c.blocked = False
                     if c.input != NULL:

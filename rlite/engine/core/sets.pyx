@@ -8,7 +8,8 @@ from libc.stdlib cimport free
 
 from rlite.engine.core.errors cimport E_OUT_OF_MEMORY
 from rlite.engine.core.execute cimport (
-    CLASS_SET, call_error, call_t, drop_empty, enlist, event, find, is_other, out_piece, read, stripe_of,
+    CLASS_SET, call_error, call_t, drop_empty, effect_key, effect_part, enlist, event, find, is_other, out_piece, read,
+    stripe_of,
 )
 from rlite.engine.core.intset cimport is_add, is_at, is_count, is_find, is_new, is_remove
 from rlite.engine.core.keyspace cimport create_value, keyspace_t, settle
@@ -297,6 +298,8 @@ cdef void spop(call_t* c) noexcept nogil:
     next_random(&state)
     set_random(e, &state, &piece)
     out_bulk(c.out, piece.data, piece.size)
+    effect_key(c, 3, b"SREM")
+    effect_part(c, piece.data, piece.size)
     if e.encoding == FULL:
         members_remove(<set_t*>value_of(e), <member_t*>(piece.data - sizeof(member_t)))
     else:

@@ -9,7 +9,8 @@ from rlite.engine.core.errors cimport (
     E_OUT_OF_MEMORY, E_STREAM_ID, E_STREAM_ID_LAST, E_STREAM_ID_SMALLER, E_STREAM_ID_ZERO, E_TRIM_TWICE, E_XADD_ARITY,
 )
 from rlite.engine.core.execute cimport (
-    CLASS_STREAM, call_error, call_t, enlist, event, find, int_arg, is_other, is_word, read, stripe_of,
+    CLASS_STREAM, call_error, call_t, effect_key, effect_number, effect_part, enlist, event, find, int_arg, is_other, is_word,
+    read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport create_value, settle
 from rlite.engine.core.resp cimport arg_t, out_bulk, out_int, out_null
@@ -216,8 +217,24 @@ cdef void xadd(call_t* c) noexcept nogil:
     if o.trim and trimmed(c, s, &o):
         event(c, 0, b"xtrim", CLASS_STREAM)
     settle(stripe_of(c, 0), e, before)
-    out_bulk(c.out, text, snprintf(text, sizeof(text), b"%llu-%llu", <unsigned long long>o.id.ms,
-                                  <unsigned long long>o.id.seq))
+    size = snprintf(text, sizeof(text), b"%llu-%llu", <unsigned long long>o.id.ms, <unsigned long long>o.id.seq)
+    out_bulk(c.out, text, size)
+    if o.automatic or o.open_seq or o.approximate:
+        effect_xadd(c, s, &o, first, text, size)
+
+
+cdef void effect_xadd(call_t* c, stream_t* s, xadd_t* o, int first, const char* id, size_t size) noexcept nogil:
+    """The entry by its id, and the length that was left: an approximate trim cuts where our blocks end, and elsewhere
+    they end elsewhere."""
+    cdef int i
+    effect_key(c, c.argc - first + 3 + (3 if o.trim else 0), b"XADD")
+    if o.trim:
+        effect_part(c, b"MAXLEN", 6)
+        effect_part(c, b"=", 1)
+        effect_number(c, s.count)
+    effect_part(c, id, size)
+    for i in range(first, c.argc):
+        effect_part(c, c.argv[i].data, c.argv[i].size)
 
 
 cdef int64_t trimmed(call_t* c, stream_t* s, xadd_t* o) noexcept nogil:

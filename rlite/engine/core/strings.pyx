@@ -16,7 +16,8 @@ from rlite.engine.core.errors cimport (
     E_OUT_OF_MEMORY, E_OVERFLOW, E_STRING_TOO_LONG, E_SYNTAX, E_WRONG_ARITY, E_WRONG_TYPE,
 )
 from rlite.engine.core.execute cimport (
-    CLASS_GENERIC, CLASS_STRING, call_error, call_t, enlist, event, find, int_arg, is_word, read, stripe_of,
+    CLASS_GENERIC, CLASS_STRING, call_error, call_t, effect_date, effect_key, effect_part, enlist, event, find, int_arg,
+    is_word, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
     NEVER, clear_deadline, create, lookup, remove_entry, set_deadline, set_value_size, stripe_t,
@@ -115,6 +116,14 @@ cdef bint give_deadline(call_t* c, int k, entry_t* e, int64_t at) noexcept nogil
     return False
 
 
+cdef void effect_set(call_t* c, const char* value, size_t size, int64_t at) noexcept nogil:
+    """The log holds a time to live as a date, whatever it was given as."""
+    effect_key(c, 5, b"SET")
+    effect_part(c, value, size)
+    effect_part(c, b"PXAT", 4)
+    effect_date(c, at)
+
+
 # --- GET, SET and their kind -----------------------------------------------------------------------------------------
 
 cdef void get(call_t* c) noexcept nogil:
@@ -168,6 +177,7 @@ cdef void set_(call_t* c) noexcept nogil:
     if has_ttl:
         if not give_deadline(c, 0, e, at):
             return
+        effect_set(c, c.argv[2].data, c.argv[2].size, at)
     elif e.heap_pos and not keep:
         clear_deadline(stripe_of(c, 0), e)
     if not want_old:
@@ -188,6 +198,7 @@ cdef void set_with_ttl(call_t* c, ttl_unit unit) noexcept nogil:
         return
     e = store(c, 0, 1, find(c, 0, 1), c.argv[3].data, c.argv[3].size, b"set")
     if e != NULL and give_deadline(c, 0, e, at):
+        effect_set(c, c.argv[3].data, c.argv[3].size, at)
         out_ok(c.out)
 
 
@@ -217,6 +228,7 @@ cdef void getdel(call_t* c) noexcept nogil:
     if e != NULL:
         event(c, 0, b"del", CLASS_GENERIC)
         remove_entry(stripe_of(c, 0), c.hashes[0], e)
+        effect_key(c, 2, b"DEL")
         c.dirty += 1
 
 
@@ -255,11 +267,15 @@ cdef void getex(call_t* c) noexcept nogil:
         if at <= c.now_ns // 1000000:
             event(c, 0, b"del", CLASS_GENERIC)
             remove_entry(stripe_of(c, 0), c.hashes[0], e)
+            effect_key(c, 2, b"DEL")
         else:
             give_deadline(c, 0, e, at)
+            effect_key(c, 3, b"PEXPIREAT")
+            effect_date(c, at)
     elif persist and e.heap_pos:
         clear_deadline(stripe_of(c, 0), e)
         event(c, 0, b"persist", CLASS_GENERIC)
+        effect_key(c, 2, b"PERSIST")
         c.dirty += 1
 
 
@@ -408,6 +424,9 @@ cdef void incrbyfloat(call_t* c) noexcept nogil:
     e = store(c, 0, 1, e, text, size, b"incrbyfloat")
     if e != NULL:
         e.flags = ENTRY_TEXT
+        effect_key(c, 4, b"SET")       # the sum, for floats need not add up to the same elsewhere
+        effect_part(c, text, size)
+        effect_part(c, b"KEEPTTL", 7)
         out_bulk(c.out, text, size)
 
 
