@@ -21,6 +21,7 @@ from typing import Any
 from support.wire import Array, Bulk, Err, Int, Null, Reader, Reply, Simple, Wire, encode
 
 Command = tuple[bytes, ...]
+Ask = Callable[[Sequence[Command]], list[Reply]]
 SECOND = 1.0
 LIST_KEEPS, STREAM_KEEPS, FIELDS = 20, 10, 7
 TTL_SECONDS = 1_000_000
@@ -482,18 +483,16 @@ class Load:
             shown.append((lane, max([number_in(value) for value in (one, string) if value], default=0)))
         return shown
 
-    def verify(self, wire: Wire, floors: Callable[[Lane], int]) -> None:
-        """Compares what a restarted server holds with what was promised, and goes on from there.
+    def check(self, ask: Ask, floors: Callable[[Lane], int]) -> list[int]:
+        """How many steps of each lane a server holds that was started again after this round.
 
-        floors: how many steps of a lane must be there. Raises LostError.
+        ask: replies to some commands; floors: how many steps of a lane must be there. Raises LostError.
         """
-        items = plain(wire.command(b"LRANGE", self.shared, b"0", b"-1"))
-        self._verify_places(items)
+        items = plain(ask([(b"LRANGE", self.shared, b"0", b"-1")])[0])
+        self._check_places(items)
         found = []
         for lane in self.lanes:
-            asked = reads(lane.number)
-            wire.send_raw(b"".join(encode(*command) for command in asked))
-            replies = [wire.read_reply() for _ in asked]
+            replies = ask(reads(lane.number))
             own = [
                 number for owner, number in (item.split(b":") for item in items) if int(owner) == lane.number
             ]
@@ -503,13 +502,22 @@ class Load:
             wanted = [b"%d" % n for n in range(lane.begun + 1, steps + 1) if kind_of(n) == "shared"]
             if own != wanted:
                 raise LostError(f"lane {lane.number} has {own} in the shared list, expected {wanted}")
-            self._verify_stream(lane, replies[13])
+            self._check_stream(lane, replies[13])
             found.append(steps)
-        for lane, steps in zip(self.lanes, found, strict=True):
+        return found
+
+    def verify(self, wire: Wire, floors: Callable[[Lane], int]) -> None:
+        """`check` on a connection; the next round goes on from what is there."""
+
+        def ask(asked: Sequence[Command]) -> list[Reply]:
+            wire.send_raw(b"".join(encode(*command) for command in asked))
+            return [wire.read_reply() for _ in asked]
+
+        for lane, steps in zip(self.lanes, self.check(ask, floors), strict=True):
             lane.begin(steps)
         wire.command(b"UNLINK", b"shared:%d" % (self.round - 1), self.shared)
 
-    def _verify_stream(self, lane: Lane, reply: Reply) -> None:
+    def _check_stream(self, lane: Lane, reply: Reply) -> None:
         for identity, fields in plain(reply):
             acknowledged = lane.stream_ids.get(int(fields[1]), identity)
             if acknowledged != identity:
@@ -517,7 +525,7 @@ class Load:
                     f"lane {lane.number}: {acknowledged!r} was acknowledged, found as {identity!r}"
                 )
 
-    def _verify_places(self, items: list[bytes]) -> None:
+    def _check_places(self, items: list[bytes]) -> None:
         for place, item in self._places.items():
             if place < len(items) and items[place] != item:
                 raise LostError(f"the shared list has {items[place]!r} at {place}; acknowledged was {item!r}")
