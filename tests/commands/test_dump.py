@@ -11,8 +11,8 @@ from support.servers import Server
 from support.wire import Bulk, Err, Simple
 
 from rlite.engine.commands.dump import checksum, value_in
+from rlite.engine.core import lzf
 from rlite.engine.errors import CommandError
-from rlite.engine.types import lzf
 from rlite.engine.types.rdb_string import RdbError, get_length, get_string, put_length, put_string
 
 LIMIT = 1 << 20

@@ -48,6 +48,10 @@ class Journal(Protocol):
     def refusing(self) -> int:
         """The errno for which it takes no more changes; 0: it does."""
 
+    @property
+    def positions(self) -> tuple[int, int, int]:
+        """How far the log was (appended, written, brought to disk), in bytes of files since the start."""
+
     def settle(self) -> bool:
         """To be called before a caller in this process is answered. False: it may not be on disk."""
 

@@ -5,35 +5,24 @@ little-endian), and the CRC-64 of all before it (eight bytes, little-endian; the
 """
 
 import time
-from functools import cache
-from typing import TYPE_CHECKING
 
 from rlite.engine import errors
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import command
 from rlite.engine.commands.saving import put_value, read, saved
+from rlite.engine.core.crc64 import crc64
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import OK, Reply
 from rlite.engine.types.rdb_string import RdbError
 from rlite.engine.types.rdb_values import HASH_LISTPACK_EX, HASH_METADATA, UNSUPPORTED
-
-if TYPE_CHECKING:
-    from anycrc import CRC
 
 WRITTEN_VERSION = 10  # what Redis 7.0 loads
 NEWER_VERSION = 12  # where fields have deadlines
 READ_VERSION = 12
 
 
-@cache
-def crc() -> "CRC":
-    from anycrc import Model
-
-    return Model("CRC64-REDIS")
-
-
 def checksum(data: bytes) -> bytes:
-    return int(crc().calc(data)).to_bytes(8, "little")
+    return crc64(data).to_bytes(8, "little")
 
 
 @command(
@@ -98,15 +87,19 @@ def restore(call: Call) -> Reply:
     value = value_in(call.args[3], call.server.config.int("proto-max-bulk-len"))
     now = time.time_ns() // 1_000_000
     deadline = ttl if absolute or not ttl else now + ttl
-    if deadline and deadline <= now:
+    if deadline and deadline <= now and not call.server.keyspace.loading:
         if call.db.delete(key):
             call.changed()
+            call.log_deletion([key])
             call.notify("g", "del", key)
         return OK
     call.db.delete(key)
     put_value(call.db, key, value)
     if deadline:
-        call.db.set_deadline(key, min(deadline, 2**62))
+        deadline = min(deadline, 2**62)
+        call.db.set_deadline(key, deadline)
+        if not absolute:
+            call.log_as(call.args[0], key, b"%d" % deadline, *call.args[3:], b"ABSTTL")
     call.db.set_use(key, None if idle is None else idle * 1000, frequency)
     call.changed()
     call.notify("g", "restore", key)

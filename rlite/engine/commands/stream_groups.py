@@ -1,6 +1,7 @@
 """Consumer groups: XGROUP, XREADGROUP, XACK, XPENDING, XCLAIM, XAUTOCLAIM (types/groups.py holds them)."""
 
 import time
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ from rlite.engine.reply import BLOCK, NULL_ARRAY, OK, Reply
 from rlite.engine.types.groups import Consumer, Group, Groups, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from sortedcontainers import SortedDict
 
@@ -54,15 +55,57 @@ def named_group(call: Call, key: bytes, name: bytes, error: str) -> tuple[Stream
     return view, group
 
 
-def consumer_of(call: Call, key: bytes, group: Group, name: bytes) -> Consumer:
+def consumer_of(call: Call, key: bytes, group_name: bytes, group: Group, name: bytes) -> Consumer:
     """The consumer of this name, made where there is none; it is seen now."""
     now = now_ms()
     consumer, new = group.consumer(name, now)
     consumer.seen_at = now
     if new:
         call.changed()
+        call.log_as(b"XGROUP", b"CREATECONSUMER", key, group_name, name)
         call.notify("t", "xgroup-createconsumer", key)
     return consumer
+
+
+# --- what the log holds ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A consumer, with the group and the stream it reads from."""
+
+    key: bytes
+    view: StreamView
+    group_name: bytes
+    group: Group
+    consumer: Consumer
+
+    @classmethod
+    def of(cls, call: Call, key: bytes, group_name: bytes, name: bytes, error: str) -> "Reader":
+        """The consumer of this name, made where there is none. Raises CommandError(error): no group."""
+        view, group = named_group(call, key, group_name, error)
+        return cls(key, view, group_name, group, consumer_of(call, key, group_name, group, name))
+
+    def log_claims(self, call: Call, claimed: "Iterable[tuple[Id, Pending]]") -> None:
+        """Has the log hold, as XCLAIM, who was given entries, when, and how often by then. Those that are in
+        the stream no more are not pending either when that has run again.
+        """
+        alike: dict[tuple[bytes, int, int], list[bytes]] = {}
+        for id_, one in claimed:
+            alike.setdefault((one.consumer.name, one.delivered_at, one.count), []).append(id_text(id_))
+        for (name, at, count), ids in alike.items():
+            call.log_as(
+                b"XCLAIM", self.key, self.group_name, name, b"0", *ids, b"TIME", b"%d" % at, b"RETRYCOUNT",
+                b"%d" % count, b"FORCE", b"JUSTID", b"LASTID", id_text(self.group.last_id),
+            )  # fmt: skip
+
+    def log_place(self, call: Call) -> None:
+        """Has the log hold how far the group has read."""
+        read = -1 if self.group.read is None else self.group.read
+        call.log_as(
+            b"XGROUP", b"SETID", self.key, self.group_name, id_text(self.group.last_id), b"ENTRIESREAD",
+            b"%d" % read,
+        )  # fmt: skip
 
 
 # --- how far a group has read ------------------------------------------------------------------------------
@@ -221,7 +264,7 @@ def xgroup_createconsumer(call: Call) -> Reply:
     view, group = existing_group(call)
     known = call.args[4] in group.consumers
     if not known:
-        consumer_of(call, call.args[2], group, call.args[4])
+        consumer_of(call, call.args[2], call.args[3], group, call.args[4])
         view.count_groups()
     return int(not known)
 
@@ -248,8 +291,10 @@ declare_help("XGROUP", since="5.0.0", group="stream")
 # --- reading and acknowledging -----------------------------------------------------------------------------
 
 
-def history(view: StreamView, consumer: Consumer, start: "Id", count: int) -> Reply:
+def history(call: Call, reader: Reader, start: "Id", count: int) -> Reply:
     """What a consumer has pending from an id on, delivered once more. An entry that is gone has a null."""
+    view, consumer = reader.view, reader.consumer
+    again: list[tuple[Id, Pending]] = []
     found: list[Reply] = []
     now = now_ms()
     ids = list(islice(consumer.pending.irange(start, None), None if count < 0 else count))
@@ -261,24 +306,32 @@ def history(view: StreamView, consumer: Consumer, start: "Id", count: int) -> Re
         pending = consumer.pending[id_]
         pending.delivered_at = now
         pending.count += 1
+        again.append((id_, pending))
         found.append(entry_reply(entries[0]))
+    reader.log_claims(call, again)  # Redis forgets these; it costs the log little
     return found
 
 
-def deliver(call: Call, view: StreamView, group: Group, consumer: Consumer, asked: Reading) -> Reply:
+def deliver(call: Call, reader: Reader, asked: Reading) -> Reply:
     """New entries for a consumer; BLOCK: there are none."""
+    view, group, consumer = reader.view, reader.group, reader.consumer
     start = after(group.last_id)
     entries = view.range(start, LAST, asked.count) if start is not None else []
     if not entries:
         return BLOCK
     now = now_ms()
     consumer.active_at = now
+    given: list[tuple[Id, Pending]] = []
     for id_, _ in entries:
         advance(view, group, id_)
         if not asked.noack:
             pending = group.give(id_, consumer, now)
             pending.delivered_at, pending.count = now, 1
+            given.append((id_, pending))
     call.changed()
+    if call.logged:
+        reader.log_claims(call, given)
+        reader.log_place(call)
     return [entry_reply(entry) for entry in entries]
 
 
@@ -302,16 +355,16 @@ def xreadgroup(call: Call) -> Reply:
         starts.append(None if raw == b">" else strict_id(raw))
 
     def attempt(call: Call) -> Reply:
+        call.log_nothing()  # but what is done to groups and consumers
         found: list[tuple[bytes, Reply]] = []
         for key, start in zip(asked.keys, starts, strict=True):
-            view, group = named_group(call, key, asked.group, errors.NO_GROUP_XREADGROUP)
-            consumer = consumer_of(call, key, group, asked.consumer)
+            reader = Reader.of(call, key, asked.group, asked.consumer, errors.NO_GROUP_XREADGROUP)
             if start is not None:
                 following = after(start)
-                entries = [] if following is None else history(view, consumer, following, asked.count)
+                entries = [] if following is None else history(call, reader, following, asked.count)
             else:
-                entries = deliver(call, view, group, consumer, asked)
-            view.count_groups()
+                entries = deliver(call, reader, asked)
+            reader.view.count_groups()
             if entries is not BLOCK:
                 found.append((key, entries))
         return read_reply(call, found)
@@ -440,17 +493,23 @@ def xclaim(call: Call) -> Reply:
         else:
             raise CommandError(errors.XCLAIM_OPTION % call.args[i].decode("latin-1"))
         i += 1
-    if last_id > group.last_id:
+    call.log_nothing()  # but what is done to consumers and entries
+    ahead = last_id > group.last_id
+    if ahead:
         group.last_id = last_id
         call.changed()
     if not 0 <= at <= now:
         at = now
-    consumer = consumer_of(call, key, group, call.args[3])
+    consumer = consumer_of(call, key, call.args[2], group, call.args[3])
     replies: list[Reply] = []
+    touched: dict[Id, Pending] = {}
     for id_ in ids:
         entries = view.range(id_, id_, 1)
         if not entries:
-            if group.forget(id_):
+            lost = group.pending.get(id_)
+            if lost is not None:
+                group.forget(id_)
+                touched[id_] = lost
                 call.changed()
             continue
         pending = group.pending.get(id_)
@@ -465,7 +524,13 @@ def xclaim(call: Call) -> Reply:
             pending.count = retries
         consumer.active_at = now
         replies.append(id_text(id_) if just_id else entry_reply(entries[0]))
+        touched[id_] = pending
         call.changed()
+    if call.logged:
+        reader = Reader(key, view, call.args[2], group, consumer)
+        reader.log_claims(call, touched.items())
+        if ahead and not touched:
+            reader.log_place(call)
     view.count_groups()
     return replies
 
@@ -495,8 +560,10 @@ def xautoclaim(call: Call) -> Reply:
             raise CommandError(errors.SYNTAX)
         i += 1
     view, group = named_group(call, key, call.args[2], errors.NO_GROUP_OR_KEY)
-    consumer = consumer_of(call, key, group, call.args[3])
+    call.log_nothing()  # but what is done to consumers and entries
+    consumer = consumer_of(call, key, call.args[2], group, call.args[3])
     now = now_ms()
+    touched: list[tuple[Id, Pending]] = []
     claimed: list[Reply] = []
     deleted: list[Reply] = []
     following = ZERO
@@ -509,6 +576,7 @@ def xautoclaim(call: Call) -> Reply:
         entries = view.range(id_, id_, 1)
         if not entries:
             group.forget(id_)
+            touched.append((id_, pending))
             deleted.append(id_text(id_))
             call.changed()
             count -= 1
@@ -516,9 +584,12 @@ def xautoclaim(call: Call) -> Reply:
         if min_idle and now - pending.delivered_at < min_idle:
             continue
         claim(group, consumer, id_, now, count=not just_id)
+        touched.append((id_, pending))
         consumer.active_at = now
         claimed.append(id_text(id_) if just_id else entry_reply(entries[0]))
         call.changed()
         count -= 1
+    if call.logged:
+        Reader(key, view, call.args[2], group, consumer).log_claims(call, touched)
     view.count_groups()
     return [id_text(following), claimed, deleted]

@@ -2,6 +2,9 @@ from typing_extensions import Buffer
 
 STATES: dict[int, str]
 
+def checksum(data: Buffer, crc: int = 0) -> int:
+    """The CRC-32 of a buffer, which is not empty; crc: of what stands before it."""
+
 def sealed(resp: bytes, offset: int, ms: int, database: int, seed: int) -> bytes:
     """One record as it stands in a file. resp: one command or more; seed: see segment.Header."""
 

@@ -3,44 +3,9 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-cdef extern from *:
-    """
-    /* zlib's CRC-32 (polynomial 0xEDB88320), eight bytes a step ("slicing by 8", Kounavis and Berry 2005): records are
-     * mostly some tens of bytes, too short for zlib's own way to pay. */
-    static uint32_t rl_crc_table[8][256];
-
-    static void rl_crc_init(void) {
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t c = i;
-            for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0xEDB88320u : c >> 1;
-            rl_crc_table[0][i] = c;
-        }
-        for (int t = 1; t < 8; t++)
-            for (uint32_t i = 0; i < 256; i++)
-                rl_crc_table[t][i] = (rl_crc_table[t - 1][i] >> 8) ^ rl_crc_table[0][rl_crc_table[t - 1][i] & 0xff];
-    }
-
-    static inline uint32_t rl_le32(const unsigned char *p) {
-        return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-    }
-
-    static uint32_t rl_crc32(uint32_t crc, const unsigned char *p, size_t n) {
-        crc = ~crc;
-        while (n >= 8) {
-            uint32_t a = rl_le32(p) ^ crc, b = rl_le32(p + 4);
-            crc = rl_crc_table[7][a & 0xff] ^ rl_crc_table[6][(a >> 8) & 0xff] ^
-                  rl_crc_table[5][(a >> 16) & 0xff] ^ rl_crc_table[4][a >> 24] ^
-                  rl_crc_table[3][b & 0xff] ^ rl_crc_table[2][(b >> 8) & 0xff] ^
-                  rl_crc_table[1][(b >> 16) & 0xff] ^ rl_crc_table[0][b >> 24];
-            p += 8;
-            n -= 8;
-        }
-        while (n--) crc = (crc >> 8) ^ rl_crc_table[0][(crc ^ *p++) & 0xff];
-        return ~crc;
-    }
-    """
-    void rl_crc_init() noexcept nogil
-    uint32_t rl_crc32(uint32_t crc, const unsigned char* p, size_t n) noexcept nogil
+cdef extern from "crc32.h" nogil:
+    void rl_crc_init() noexcept
+    uint32_t rl_crc32(uint32_t crc, const unsigned char* p, size_t n) noexcept
 
 rl_crc_init()
 
@@ -129,6 +94,11 @@ cdef size_t next_record(const char* data, size_t size, size_t at, uint32_t seed,
 # --- for Python ------------------------------------------------------------------------------------------------------
 
 STATES = {RECORD_GOOD: "good", RECORD_END: "end", RECORD_SHORT: "short", RECORD_LENGTH: "length", RECORD_CRC: "crc"}
+
+
+def checksum(const unsigned char[::1] data not None, uint32_t crc=0) -> int:
+    """The CRC-32 of a buffer, which is not empty; crc: of what stands before it."""
+    return crc32(crc, <const char*>&data[0], data.shape[0])
 
 
 def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed) -> bytes:

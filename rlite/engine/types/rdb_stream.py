@@ -194,6 +194,8 @@ def get_group(reader: Reader, form: int) -> Group:
         if form > 2:
             active = reader.milliseconds()
             consumer.active_at = None if active < 0 else active
+        else:
+            consumer.active_at = consumer.seen_at  # the best guess, as Redis makes it
         for _ in range(reader.count()):
             id_ = read_raw_id(reader.take(16))
             pending = group.pending.get(id_)

@@ -1,0 +1,175 @@
+"""What commands say to the log, recorded in process; and the data set that comes of running it again."""
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rlite.engine.commands import blocking
+from rlite.engine.commands.dispatch import execute
+from rlite.engine.config import Config
+from rlite.engine.core.connection import Client
+from rlite.engine.core.database import Database
+from rlite.engine.core.log import Log
+from rlite.engine.core.records import read_record
+from rlite.engine.core.resp import decode_reply
+from rlite.engine.engine import Value, native
+from rlite.engine.reply import BLOCK
+from rlite.engine.server import Server
+from support.programs import quote, words
+
+Effect = tuple[int, list[bytes]]  # (database, command)
+DATABASES = 3
+SEED = 1
+# When a consumer was seen last is in no log, Redis's neither.
+UNLOGGED = ("seen-time", "active-time")
+
+
+class Records:
+    """A real log in a file without a name, and what stands in it: a list of effects a record."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the log
+        self.log = Log()
+        self.log.open(os.dup(self._file.fileno()), 0, SEED, 0)
+        self._read, self._found = 0, list[list[Effect]]()
+
+    @property
+    def records(self) -> list[list[Effect]]:
+        assert self.log.settle()
+        data = os.pread(self._file.fileno(), 1 << 30, self._read)
+        at = 0
+        while at < len(data):
+            state, record = read_record(data, at, SEED)
+            assert record is not None, f"a record is not good: {state}"
+            _, _, database, resp, at = record
+            self._found.append(effects_in(resp, database))
+        self._read += at
+        return self._found
+
+    def clear(self) -> None:
+        assert self.records is self._found
+        self._found.clear()
+
+    def close(self) -> None:
+        self.log.close()
+        self._file.close()
+
+
+def effects_in(resp: bytes, database: int) -> list[Effect]:
+    """The commands of a record with the database of each, without what only frames them."""
+    found: list[Effect] = []
+    at = 0
+    while at < len(resp):
+        reply, at = decode_reply(resp, at)
+        assert isinstance(reply, list)
+        args = [bytes(word) for word in reply if isinstance(word, bytes)]
+        if args[0] == b"SELECT":
+            database = int(args[1])
+        elif args[0] not in (b"MULTI", b"EXEC"):
+            found.append((database, args))
+    return found
+
+
+class Logged:
+    """A server of this process with a log, and clients by name."""
+
+    def __init__(self, **directives: object) -> None:
+        self.server = Server(Config(**{"databases": DATABASES, "enable_debug_command": "yes", **directives}))
+        self.server.start_background()
+        self.context = self.server.context
+        self.journal = Records()
+        self.clients: dict[str, Client] = {}
+        self.context.keyspace.attach(self.journal.log)
+        self.context.journal = self.journal.log
+
+    def client(self, name: str = "a") -> Client:
+        if name not in self.clients:
+            self.clients[name] = Client()
+        return self.clients[name]
+
+    def blocked(self, name: str) -> bool:
+        return self.client(name).id in self.context.blocked
+
+    def run(self, args: Sequence[bytes], name: str = "a") -> Value:
+        """The reply to a command; None where the client waits now."""
+        reply = execute(self.context, self.client(name), list(args))
+        return None if reply is BLOCK else native(reply)
+
+    def told(self, line: str, name: str = "a") -> list[str]:
+        """What a command has the log hold, a line an effect; those outside of database 0 say so."""
+        before = len(self.journal.records)
+        self.run(words(line.encode()), name)
+        return self.lines(before)
+
+    def lines(self, since: int = 0) -> list[str]:
+        effects = [effect for record in self.journal.records[since:] for effect in record]
+        return [("" if not db else f"{db}: ") + " ".join(map(quote, args)) for db, args in effects]
+
+    def again(self, records: Sequence[Sequence[Effect]]) -> None:
+        """Runs what was recorded, as recovery does. Fails where a command is refused."""
+        self.context.keyspace.loading = True
+        client = Client()
+        try:
+            for record in records:
+                for database, args in record:
+                    client.database = database
+                    reply = native(execute(self.context, client, list(args)))
+                    assert not isinstance(reply, Exception), f"{args} was refused: {reply}"
+        finally:
+            self.context.keyspace.loading = False
+
+    def empty(self) -> None:
+        """As it was made: no data, no clients, nothing recorded."""
+        for client in self.clients.values():
+            blocking.gone(self.context, client)
+        self.clients.clear()
+        execute(self.context, Client(), [b"FLUSHALL"])
+        self.journal.clear()
+
+    def state(self) -> dict[str, object]:
+        """The digest of all data, and what it leaves out: deadlines, and what is known of consumer groups."""
+        found: dict[str, object] = {"digest": native(execute(self.context, Client(), [b"DEBUG", b"DIGEST"]))}
+        for index in range(DATABASES):
+            db = Database(self.server.keyspace, index)
+            for key in sorted(db.keys()):
+                found[f"{index} {key!r}"] = facts(self.context, db, key)
+        return found
+
+    def close(self) -> None:
+        self.empty()
+        self.server.stop()
+        self.journal.close()
+
+
+def facts(context: object, db: Database, key: bytes) -> object:
+    """What there is to say of a key beside its value."""
+    kind = db.type(key)
+    more: object = None
+    if kind == "hash":
+        db.lock([key])
+        view = db.hash_(key, create=True)
+        more = {name: view.deadline(name) for name, _ in sorted(view.items())}
+        db.unlock()
+    elif kind == "stream":
+        client = Client()
+        client.resp, client.database = 3, db.index
+        more = lasting(native(execute(context, client, [b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"])))  # type: ignore[arg-type]
+    return kind, db.deadline(key), more
+
+
+def lasting(value: Value) -> Value:
+    """Without what no log holds, and without how the stream lies in memory."""
+    if isinstance(value, dict):
+        left_out = (*UNLOGGED, "radix-tree-keys", "radix-tree-nodes")
+        return {key: lasting(item) for key, item in value.items() if str(key, "latin-1") not in left_out}  # type: ignore[misc, arg-type]
+    return [lasting(item) for item in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def logged(**directives: object) -> Iterator[Logged]:
+    one = Logged(**directives)
+    try:
+        yield one
+    finally:
+        one.close()
