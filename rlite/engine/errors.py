@@ -28,6 +28,9 @@ TIMEOUT_NEGATIVE = "ERR timeout is negative"
 # --- what is on disk ---
 LOG_WRITE_ERROR = "MISCONF Errors writing to the AOF file: %s"
 
+# --- starting ---
+LOADING = "LOADING Redis is loading the dataset in memory"
+
 # --- keys and values ---
 WRONG_TYPE = "WRONGTYPE Operation against a key holding the wrong kind of value"
 NO_SUCH_KEY = "ERR no such key"

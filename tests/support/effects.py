@@ -12,8 +12,10 @@ from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database
 from rlite.engine.core.log import Log
 from rlite.engine.core.records import read_record
+from rlite.engine.core.replay import Replay
 from rlite.engine.core.resp import decode_reply
 from rlite.engine.engine import Value, native
+from rlite.engine.persistence.replaying import runner
 from rlite.engine.reply import BLOCK
 from rlite.engine.server import Server
 from support.programs import quote, words
@@ -32,23 +34,28 @@ class Records:
         self._file = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the log
         self.log = Log()
         self.log.open(os.dup(self._file.fileno()), 0, SEED, 0)
-        self._read, self._found = 0, list[list[Effect]]()
+        self._begin = self._read = 0
+        self._found = list[list[Effect]]()
+
+    @property
+    def data(self) -> bytes:
+        """The log's bytes since it was cleared."""
+        assert self.log.settle()
+        return os.pread(self._file.fileno(), 1 << 30, self._begin)
 
     @property
     def records(self) -> list[list[Effect]]:
-        assert self.log.settle()
-        data = os.pread(self._file.fileno(), 1 << 30, self._read)
-        at = 0
+        data, at = self.data, self._read - self._begin
         while at < len(data):
             state, record = read_record(data, at, SEED)
             assert record is not None, f"a record is not good: {state}"
             _, _, database, resp, at = record
             self._found.append(effects_in(resp, database))
-        self._read += at
+        self._read = self._begin + at
         return self._found
 
     def clear(self) -> None:
-        assert self.records is self._found
+        self._begin = self._read = self._begin + len(self.data)
         self._found.clear()
 
     def close(self) -> None:
@@ -106,18 +113,16 @@ class Logged:
         effects = [effect for record in self.journal.records[since:] for effect in record]
         return [("" if not db else f"{db}: ") + " ".join(map(quote, args)) for db, args in effects]
 
-    def again(self, records: Sequence[Sequence[Effect]]) -> None:
-        """Runs what was recorded, as recovery does. Fails where a command is refused."""
+    def replay(self, data: bytes) -> None:
+        """Runs a log, as recovery does. Fails where a command of it does."""
+        replay = Replay(self.context.keyspace, self.context.table, runner(self.context), True)
         self.context.keyspace.loading = True
-        client = Client()
         try:
-            for record in records:
-                for database, args in record:
-                    client.database = database
-                    reply = native(execute(self.context, client, list(args)))
-                    assert not isinstance(reply, Exception), f"{args} was refused: {reply}"
+            why, at = replay.records(data, len(data), 0, SEED, len(data))
         finally:
             self.context.keyspace.loading = False
+        assert (why, at) == ("end", len(data)), f"{why} at {at}: {replay.failure}"
+        assert not replay.failed, replay.failure
 
     def empty(self) -> None:
         """As it was made: no data, no clients, nothing recorded."""

@@ -236,7 +236,7 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
     return error == 0 or not wrote
 
 
-cdef int tick(log_t* l) noexcept nogil:
+cdef int tick(log_t* l, bint syncing) noexcept nogil:
     """What the log's own thread does twice a second. Returns errno of what is wrong, or 0."""
     cdef int error, fd
     cdef int64_t target
@@ -250,7 +250,7 @@ cdef int tick(log_t* l) noexcept nogil:
     fd = l.fd
     target = l.written
     pthread_mutex_unlock(&l.file_mutex)
-    if not error and rl_load_int(&l.policy) == FSYNC_EVERYSEC and rl_load(&l.durable) < target:
+    if syncing and not error and rl_load_int(&l.policy) == FSYNC_EVERYSEC and rl_load(&l.durable) < target:
         rl_store_int(&l.syncing, 1)
         if rl_datasync(fd) != 0:
             error = errno
@@ -449,12 +449,12 @@ cdef class Log:
             fine = log_settle(self.log, target, True)
         return fine
 
-    def tick(self) -> int:
-        """Writes, and under `everysec` syncs. Returns errno of what is wrong, 0: nothing."""
+    def tick(self, bint syncing=True) -> int:
+        """Writes, and under `everysec` syncs (`syncing`: if it may). Returns errno of what is wrong, 0: nothing."""
         cdef int error = 0
         with nogil:
             if self.log.fd >= 0:
-                error = tick(self.log)
+                error = tick(self.log, syncing)
         return error
 
     def close(self) -> int:

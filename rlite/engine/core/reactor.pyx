@@ -177,6 +177,8 @@ cdef class Loop:
             size_t start = self.start
             call_t call = self.call
             parsed tail = self.tail
+            bint wrote = self.wrote
+            const char* buffer = self.buffer
             item_t* batch = <item_t*>malloc(sizeof(self.batch))
             ready_t* ready = <ready_t*>malloc(sizeof(self.ready))
             char* other_input = <char*>malloc(INPUT_SIZE)
@@ -194,6 +196,7 @@ cdef class Loop:
             self.input, self.hashes, self.hashes_cap = input, hashes, hashes_cap
             self.writers, self.n_writers, self.cap_writers = writers, n_writers, cap_writers
             self.start, self.call, self.tail = start, call, tail
+            self.wrote, self.buffer = wrote, buffer
             memcpy(self.batch, batch, sizeof(self.batch))
             memcpy(self.ready, ready, sizeof(self.ready))
             for i in range(n_writers):         # they were queued before, and so not again

@@ -3,10 +3,10 @@
 Reading, not mapping: a disk that fails then is an OSError, not the end of the process.
 """
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from io import FileIO
+
+from rlite.engine.commands.context import Loading
 
 CHUNK = 4 << 20  # bytes between two looks at whether to stop; some 20 ms of replay
 Step = Callable[[bytearray, int, int], tuple[str, int]]
@@ -16,29 +16,7 @@ class StoppedError(Exception):
     """The server was told to stop while it loaded."""
 
 
-@dataclass(slots=True)
-class Progress:
-    """How far loading is; written by the thread that loads, read by any. stop: whether to give up.
-
-    total, loaded: bytes of files; started: Unix seconds; commands: run so far.
-    """
-
-    total: int = 0
-    loaded: int = 0
-    commands: int = 0
-    started: float = field(default_factory=time.time)
-    stop: Callable[[], bool] = lambda: False
-    tell: Callable[[], None] = lambda: None  # called now and then, for a line in the log
-
-    def step(self, more: int) -> None:
-        """So many bytes further. Raises StoppedError."""
-        self.loaded += more
-        self.tell()
-        if self.stop():
-            raise StoppedError
-
-
-def feed(file: FileIO, at: int, size: int, step: Step, progress: Progress) -> tuple[str, int]:
+def feed(file: FileIO, at: int, size: int, step: Step, progress: Loading) -> tuple[str, int]:
     """Hands bytes `at` to `size` of a file to `step(buffer, held, left)` until it stops for another reason
     than that it wants more: `held` bytes of the buffer are filled, `left` are there from the first of them on
     to `size`. `step` returns (why, how many it has dealt with), as `Replay.records` does.
@@ -49,14 +27,15 @@ def feed(file: FileIO, at: int, size: int, step: Step, progress: Progress) -> tu
     buffer = bytearray(min(CHUNK, max(size - at, 1)))
     held = 0
     while True:
-        progress.step(0)
+        if progress.stop():
+            raise StoppedError
         with memoryview(buffer) as view:
             more = file.readinto(view[held : held + size - at - held])
         held += more
         why, done = step(buffer, held, size - at)
         at += done
         held -= done
-        progress.step(done)
+        progress.loaded += done
         if why not in ("end", "short") or at + held == size or not more:
             return why, at
         buffer[:held] = buffer[done : done + held]

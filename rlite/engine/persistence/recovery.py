@@ -11,29 +11,25 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from rlite.engine.commands.context import Context
+from rlite.engine.commands.context import Context, Loading
 from rlite.engine.config import Config
 from rlite.engine.core.replay import Replay
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence import manifest, replaying, segment, tails
-from rlite.engine.persistence.feeding import Progress, feed
+from rlite.engine.persistence.feeding import feed
 from rlite.engine.persistence.manifest import Manifest, ManifestError
-from rlite.engine.persistence.segment import Header, HeaderError, NewerVersionError
+from rlite.engine.persistence.reading import Fault, Kind, Verdict
+from rlite.engine.persistence.segment import Header, HeaderError
 
 log = logging.getLogger("rlite")
-
-# Why a record is not good, in words.
-WHY = {
-    "short": "it ends in the middle of a record",
-    "beyond": "it ends in the middle of a record",
-    "length": "no record has that length",
-    "crc": "a record does not agree with its checksum",
-    "offset": "a record's offset falls behind that of the one before it",
-}
 
 
 class RecoveryError(RliteError):
     """The data cannot be loaded, or must not be; says which file, where, and what to do."""
+
+
+class DamageError(RecoveryError):
+    """Something durable was damaged, and good data stands behind it: no truncation repairs that."""
 
 
 class Source(Enum):
@@ -43,6 +39,9 @@ class Source(Enum):
     LOG = "append only file"
     REDIS_LOG = "append only file of Redis"
     SNAPSHOT = "snapshot"
+
+
+WHOLE = (Source.NOTHING, Source.LOG)  # what our own log can simply be gone on with
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,19 +144,16 @@ def advice(path: Path) -> str:
 # --- loading -----------------------------------------------------------------------------------------------
 
 
-def recover(found: Plan, server: Context, progress: Progress, *, truncated: bool = True) -> Recovered:
+def recover(found: Plan, server: Context, progress: Loading, *, truncated: bool = True) -> Recovered:
     """Loads what was found into an empty keyspace. truncated: whether a torn end may be cut off
     (aof-load-truncated). Raises RecoveryError, StoppedError, OSError.
     """
     began = time.monotonic()
     progress.total = found.total
-    server.keyspace.loading = True
-    try:
-        done = Recovered(found.source)
-        if found.source is Source.LOG:
-            done = _Log(found, server, progress, truncated=truncated).load()
-    finally:
-        server.keyspace.loading = False
+    server.keyspace.loading = True  # until the caller has begun the log: what is due then is logged
+    done = Recovered(found.source)
+    if found.source is Source.LOG:
+        done = _Log(found, server, progress, truncated=truncated).load()
     keys = sum(server.keyspace.size(index) for index in range(server.keyspace.databases))
     return replace(done, keys=keys, seconds=time.monotonic() - began, next_number=found.next_number)
 
@@ -165,7 +161,7 @@ def recover(found: Plan, server: Context, progress: Progress, *, truncated: bool
 class _Log:
     """One loading of our log: how far it is, and what it has found."""
 
-    def __init__(self, found: Plan, server: Context, progress: Progress, *, truncated: bool) -> None:
+    def __init__(self, found: Plan, server: Context, progress: Loading, *, truncated: bool) -> None:
         assert found.manifest is not None
         self.manifest = found.manifest
         self.directory = found.directory
@@ -173,6 +169,7 @@ class _Log:
         self.truncated = truncated
         self.replay = Replay(server.keyspace, server.table, replaying.runner(server), True)
         self.replay.offset = self.manifest.base_offset
+        self.histories: list[str] = []  # of the segments so far, each once where several follow each other
         self.reached = -1  # the offset where something was cut off; -1: nothing was
         self.empty: set[str] = set()
         self.cut: list[Cut] = []
@@ -192,25 +189,19 @@ class _Log:
 
     def segment(self, path: Path, later: list[Path]) -> None:
         """Runs one segment. Raises RecoveryError where what is behind it could be lost."""
-        size = path.stat().st_size
+        size, before = path.stat().st_size, self.replay.offset
         with path.open("rb", buffering=0) as file:
             try:
                 header = segment.read_header(file.read(segment.SIZE))
-            except NewerVersionError as fault:
-                raise RecoveryError(f"{path}: {fault}") from None
             except HeaderError as fault:
-                self.ended(path, 0, str(fault), None, later)
+                self.ended(path, str(fault), before, later)
                 return
-            if header.first < self.replay.offset:
-                raise RecoveryError(
-                    f"{path}: it begins at offset {header.first}, and the log before it goes to "
-                    f"{self.replay.offset}: it is of another history, or not in its place. "
-                    f"{advice(self.directory)}"
-                )
+            self.belongs(path, header, last=not later)
             self.replay.offset = header.first
 
             def run(data: bytearray, held: int, left: int) -> tuple[str, int]:
                 why, done = self.replay.records(data, held, 0, header.seed, held)
+                self.progress.commands = self.replay.running
                 if why == "short" and held >= done + 4:
                     length = int.from_bytes(data[done : done + 4], "little")
                     if length + 8 > left - done:  # no need to read on to see that it does not end here
@@ -218,47 +209,74 @@ class _Log:
                 return why, done
 
             why, at = feed(file, segment.SIZE, size, run, self.progress)
-        if why in ("failed", "resp"):
-            raise RecoveryError(f"{path}: byte {at}: {self.failure(why)}. {advice(self.directory)}")
-        if why != "end":
-            self.ended(path, at, WHY[why], header, later)
-
-    def failure(self, why: str) -> str:
         if why == "failed" and self.replay.failure is not None:
             args, error = self.replay.failure
-            return f"{args[0].decode('utf-8', 'backslashreplace')} failed: {error}"
-        return "a good record holds no commands"
+            name = args[0].decode("utf-8", "backslashreplace")
+            raise RecoveryError(f"{path}: byte {at}: {name} failed: {error}. {advice(self.directory)}")
+        if why != "end":
+            self.ended(path, why, before, later)
 
-    def ended(self, path: Path, at: int, why: str, header: Header | None, later: list[Path]) -> None:
+    def belongs(self, path: Path, header: Header, *, last: bool) -> None:
+        """Raises RecoveryError for a segment that the others do not lead to, or that is not in its place."""
+        ids, now = self.histories, self.manifest.history
+        foreign = header.history in ids[:-1] or (last and header.history not in (now, self.manifest.previous))
+        if not ids or header.history != ids[-1]:
+            foreign = foreign or (header.history == now and bool(ids) and ids[-1] != self.manifest.previous)
+            ids.append(header.history)
+        if foreign:
+            raise RecoveryError(
+                f"{path}: it is of history {header.history}, and the manifest is of {now}"
+                f"{self.manifest.previous and ' after '}{self.manifest.previous}: a segment of another log. "
+                f"{advice(self.directory)}"
+            )
+        if header.first < self.replay.offset:
+            raise RecoveryError(
+                f"{path}: it begins at offset {header.first}, and the log before it goes to "
+                f"{self.replay.offset}: it is of another log, or not in its place. {advice(self.directory)}"
+            )
+
+    def ended(self, path: Path, why: str, before: int, later: list[Path]) -> None:
         """Something is not good: cut off where it is the log's end, RecoveryError where it is not."""
         size = path.stat().st_size
-        behind = tails.good_behind(path, at, header, self.replay.offset, later)
-        if behind is not None:
+        meaning, readings = tails.judged([path, *later], before)
+        damage = readings[0].damage
+        at, what = (damage[0].at, fault_text(damage[0])) if damage else (0, why)
+        if meaning is Verdict.UNREADABLE:
+            raise RecoveryError(f"{path}: {why}")
+        if damage and damage[0].kind is Kind.HEADER and size > segment.SIZE:
+            meaning = Verdict.MIDDLE  # it was there before the first record: what is behind it is not torn
+        if meaning is Verdict.MIDDLE or (size == 0 and any(reading.spans for reading in readings)):
+            raise DamageError(
+                f"{path}: byte {at}: {what}, and it is not the end of the log: this is damage. "
+                f"{advice(self.directory)}"
+            )
+        if meaning is Verdict.FINE and size:
+            raise RecoveryError(f"{path}: byte {at}: {what}. {advice(self.directory)}")
+        if not self.truncated:
             raise RecoveryError(
-                f"{path}: byte {at}: {why}, and good records follow at byte {behind.at} of "
-                f"{behind.path.name}: this is damage, not an unfinished end. {advice(self.directory)}"
+                f"{path}: byte {at}: {what}, and aof-load-truncated is no. {advice(self.directory)}"
             )
         if at == 0:
             self.empty.add(path.name)
-        if size == at:
-            return
-        if not self.truncated:
-            raise RecoveryError(
-                f"{path}: byte {at}: {why}, and aof-load-truncated is no. {advice(self.directory)}"
-            )
         if self.reached < 0:
             self.reached = self.replay.offset
-        kept = tails.cut_off(path, at)
-        cut = Cut(path, at, size - at, why, kept, self.replay.last_ms)
+        kept = tails.cut_off(path, at) if size > at else None
+        cut = Cut(path, at, size - at, what, kept, self.replay.last_ms)
         self.cut.append(cut)
         log.warning("%s", told(cut))
+
+
+def fault_text(fault: Fault) -> str:
+    """What is wrong, in words."""
+    found = f": found {fault.found}" if fault.found else ""
+    return f"{fault.kind.value}{found}{fault.expected and ', expected '}{fault.expected}"
 
 
 def told(cut: Cut) -> str:
     """One line on what was lost."""
     last = f"the last good record is of {when(cut.last_ms)}" if cut.last_ms else "no good record is before it"
-    where = f"are in {cut.kept.name}" if cut.kept is not None else "stay in the file"
-    return f"{cut.path}: {cut.why}; {cut.size} bytes from byte {cut.at} on are left out, and {where}; {last}"
+    where = f", kept in {cut.kept.name}" if cut.kept is not None else ""
+    return f"{cut.path}: {cut.size} bytes from byte {cut.at} on are left out{where} ({cut.why}); {last}"
 
 
 def when(ms: int) -> str:

@@ -46,13 +46,18 @@ class Header:
     @property
     def seed(self) -> int:
         """What the CRC of each record starts from: the CRC-32 of the salt."""
-        return zlib.crc32(self.salt.to_bytes(8, "little"))
+        return seed_of(self.salt.to_bytes(8, "little"))
 
     def packed(self) -> bytes:
         fields = _LAYOUT.pack(
             MAGIC, VERSION, SIZE, self.history.encode(), self.first, self.made_ms, self.salt
         )
         return fields + zlib.crc32(fields).to_bytes(4, "little")
+
+
+def seed_of(salt: bytes) -> int:
+    """What the CRC of each record starts from, from the eight bytes of the salt."""
+    return zlib.crc32(salt)
 
 
 def read_header(data: bytes) -> Header:
