@@ -39,11 +39,12 @@ cdef int64_t take64(const char* at) noexcept nogil:
 
 
 cdef void seal_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
-                      uint32_t seed) noexcept nogil:
+                      uint32_t unsynced, uint32_t seed) noexcept nogil:
     put32(record, <uint32_t>(FIELDS_SIZE + resp_size))
     put64(record + 4, offset)
     put64(record + 12, ms)
     put32(record + 20, database)
+    put32(record + 24, unsynced)
     put32(record + HEAD_SIZE + resp_size, crc32(seed, record, HEAD_SIZE + resp_size))
 
 
@@ -64,6 +65,7 @@ cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t s
     r.offset = take64(data + at + 4)
     r.ms = take64(data + at + 12)
     r.database = take32(data + at + 20)
+    r.unsynced = take32(data + at + 24)
     r.resp = data + at + HEAD_SIZE
     r.resp_size = length - FIELDS_SIZE
     r.end = at + LENGTH_SIZE + length + CRC_SIZE
@@ -101,12 +103,12 @@ def checksum(const unsigned char[::1] data not None, uint32_t crc=0) -> int:
     return crc32(crc, <const char*>&data[0], data.shape[0])
 
 
-def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed) -> bytes:
+def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed, uint32_t unsynced=0) -> bytes:
     """One record as it stands in a file. resp: one command or more; seed: see segment.Header."""
     cdef bytearray record = bytearray(HEAD_SIZE + len(resp) + CRC_SIZE)
     cdef char* at = record
     memcpy(at + HEAD_SIZE, <const char*>resp, len(resp))
-    seal_record(at, len(resp), offset, ms, database, seed)
+    seal_record(at, len(resp), offset, ms, database, unsynced, seed)
     return bytes(record)
 
 
