@@ -101,7 +101,7 @@ def recovered(directory: Path) -> Callable[[Sequence[Command]], list[Reply]]:
     """The data in a directory, loaded into this process as at a server's start. Raises what keeps it from
     starting.
     """
-    from support.logs import load
+    from support.recovering import load
 
     from rlite.engine.commands.dispatch import execute
     from rlite.engine.core.connection import Client
