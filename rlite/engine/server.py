@@ -36,7 +36,7 @@ from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import loading, rewriting_commands
 from rlite.engine.persistence.forking import Forks
 from rlite.engine.persistence.journal import Journal, Past
-from rlite.engine.persistence.recovery import WHOLE, Recovered
+from rlite.engine.persistence.outcome import WHOLE, Recovered
 from rlite.engine.persistence.rewriting import Rewriter
 from rlite.engine.reply import NO_REPLY, Reply
 

@@ -9,7 +9,7 @@ from support.recovering import load
 
 from rlite.engine.core.records import sealed
 from rlite.engine.persistence import manifest
-from rlite.engine.persistence.recovery import DamageError, RecoveryError, Source
+from rlite.engine.persistence.outcome import DamageError, RecoveryError, Source
 from rlite.engine.persistence.segment import SIZE
 
 

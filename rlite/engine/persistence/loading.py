@@ -13,7 +13,7 @@ from rlite.engine.config import Config
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence import recovery
 from rlite.engine.persistence.lock import DirectoryLock
-from rlite.engine.persistence.recovery import Recovered, RecoveryError, Source
+from rlite.engine.persistence.outcome import Recovered, RecoveryError, Source
 
 log = logging.getLogger("rlite")
 TELL_SECONDS = 2.0  # between two lines on how far loading is
