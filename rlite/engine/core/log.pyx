@@ -80,6 +80,7 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
     cdef char select[SELECT_SIZE]
     cdef int n = 0
     cdef size_t whole
+    cdef int64_t unsynced
     cdef char* to
     pthread_mutex_lock(&l.mutex)
     if first != l.database:
@@ -100,7 +101,9 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
         memcpy(to, resp, size)
         if many:
             memcpy(to + size, EXEC_RESP, EXEC_SIZE)
-        seal_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first, l.seed)
+        unsynced = l.appended - rl_load(&l.durable)
+        seal_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first,
+                    <uint32_t>min(unsynced, <int64_t>0xffffffff), l.seed)
         l.fresh.size += HEAD_SIZE + whole + CRC_SIZE
         l.database = last
         rl_bump(&l.offset, whole)

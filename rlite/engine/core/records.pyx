@@ -17,11 +17,12 @@ cdef uint32_t crc32(uint32_t crc, const char* data, size_t size) noexcept nogil:
 
 
 cdef void seal_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
-                      uint32_t seed) noexcept nogil:
+                      uint32_t unsynced, uint32_t seed) noexcept nogil:
     rl_put_le32(record, <uint32_t>(FIELDS_SIZE + resp_size))
     rl_put_le64(record + 4, <uint64_t>offset)
     rl_put_le64(record + 12, <uint64_t>ms)
     rl_put_le32(record + 20, database)
+    rl_put_le32(record + 24, unsynced)
     rl_put_le32(record + HEAD_SIZE + resp_size, crc32(seed, record, HEAD_SIZE + resp_size))
 
 
@@ -42,6 +43,7 @@ cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t s
     r.offset = take64(data + at + 4)
     r.ms = take64(data + at + 12)
     r.database = take32(data + at + 20)
+    r.unsynced = take32(data + at + 24)
     r.resp = data + at + HEAD_SIZE
     r.resp_size = length - FIELDS_SIZE
     r.end = at + LENGTH_SIZE + length + CRC_SIZE
@@ -79,12 +81,12 @@ def checksum(const unsigned char[::1] data not None, uint32_t crc=0) -> int:
     return crc32(crc, <const char*>&data[0], data.shape[0])
 
 
-def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed) -> bytes:
+def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed, uint32_t unsynced=0) -> bytes:
     """One record as it stands in a file. resp: one command or more; seed: see segment.Header."""
     cdef bytearray record = bytearray(HEAD_SIZE + len(resp) + CRC_SIZE)
     cdef char* at = record
     memcpy(at + HEAD_SIZE, <const char*>resp, len(resp))
-    seal_record(at, len(resp), offset, ms, database, seed)
+    seal_record(at, len(resp), offset, ms, database, unsynced, seed)
     return bytes(record)
 
 

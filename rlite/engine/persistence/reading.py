@@ -18,7 +18,7 @@ from rlite.engine.persistence.segment import Header, HeaderError, NewerVersionEr
 
 PIECE = 16 << 20  # bytes between two looks at the clock: some hundredths of a second
 KEPT_FAULTS = 10_000  # so that a hostile file cannot fill the memory; the rest is counted
-_SMALLEST = 28  # bytes of a record that holds nothing
+_SMALLEST = 32  # bytes of a record that holds nothing
 
 Tick = Callable[[int], None]  # told how many bytes more have been read; may raise to stop
 
@@ -56,7 +56,7 @@ class Verdict(Enum):
     """What faults mean together."""
 
     FINE = "fine"
-    TORN_TAIL = "torn-tail"  # nothing good stands behind the first fault: truncation repairs it
+    TORN_TAIL = "torn-tail"  # nothing behind the first fault shows that it was on disk: truncation repairs it
     MIDDLE = "damage-in-the-middle"  # something durable was damaged, good data stands behind it
     UNREADABLE = "newer-version"  # nobody here can say
 
@@ -96,7 +96,7 @@ class Reading:
     size: as far as it was looked at; spans: what is good in it, (from, to) in the file, header and preamble
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
-    no longer holds.
+    no longer holds; durable: the bytes before this one were on disk when some good record was written.
     """
 
     path: Path
@@ -116,6 +116,7 @@ class Reading:
     first_offset: int | None = None
     last_offset: int | None = None
     offset_end: int | None = None
+    durable: int = 0
 
     @property
     def damage(self) -> list[Fault]:
@@ -124,9 +125,12 @@ class Reading:
 
     @property
     def good_behind(self) -> bool:
-        """Whether something good stands behind the first fault, in this file."""
+        """Whether something good stands behind the first fault, in this file, that was written when the
+        place of the fault was on disk already. (A power cut may keep what was written later, and not what
+        stands before it.)
+        """
         damage = self.damage
-        return bool(damage and self.spans and self.spans[-1][1] > damage[0].at)
+        return bool(damage) and self.durable > damage[0].at
 
 
 def verdict(readings: list[Reading]) -> Verdict:
@@ -313,7 +317,7 @@ def _read(
     return Reading(
         path, scan.size, header, seed, tuple(spans), tuple(faults), more, scan.records, scan.transactions,
         scan.commands, scan.resp_bytes, scan.by_name, scan.first_ms, scan.last_ms, scan.first_offset,
-        scan.last_offset, scan.least if scan.records else None,
+        scan.last_offset, scan.least if scan.records else None, scan.durable if scan.records else 0,
     )  # fmt: skip
 
 
