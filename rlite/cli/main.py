@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
+    "snapshot": ("rlite.cli.snapshot", "snapshot"),
+    "aof-check": ("rlite.cli.aof_check", "aof_check"),
 }
 
 

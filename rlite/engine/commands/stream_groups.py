@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rlite.engine import errors
 from rlite.engine.commands.blocking import waits
-from rlite.engine.commands.call import Call, parse_int
+from rlite.engine.commands.call import INT64_MAX, Call, parse_int
 from rlite.engine.commands.declare import Keys, command, container
 from rlite.engine.commands.helping import declare_help, subcommand_syntax
 from rlite.engine.commands.stream_ids import (
@@ -29,7 +29,7 @@ from rlite.engine.reply import BLOCK, NULL_ARRAY, OK, Reply
 from rlite.engine.types.groups import Consumer, Group, Groups, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterator
 
     from sortedcontainers import SortedDict
 
@@ -55,16 +55,15 @@ def named_group(call: Call, key: bytes, name: bytes, error: str) -> tuple[Stream
     return view, group
 
 
-def consumer_of(call: Call, key: bytes, group_name: bytes, group: Group, name: bytes) -> Consumer:
-    """The consumer of this name, made where there is none; it is seen now."""
+def consumer_of(call: Call, key: bytes, group: Group, name: bytes) -> tuple[Consumer, bool]:
+    """(the consumer of this name, whether it was made now because there was none); it is seen now."""
     now = now_ms()
     consumer, new = group.consumer(name, now)
     consumer.seen_at = now
     if new:
         call.changed()
-        call.log_as(b"XGROUP", b"CREATECONSUMER", key, group_name, name)
         call.notify("t", "xgroup-createconsumer", key)
-    return consumer
+    return consumer, new
 
 
 # --- what the log holds ------------------------------------------------------------------------------------
@@ -79,33 +78,38 @@ class Reader:
     group_name: bytes
     group: Group
     consumer: Consumer
+    new: bool
 
     @classmethod
     def of(cls, call: Call, key: bytes, group_name: bytes, name: bytes, error: str) -> "Reader":
         """The consumer of this name, made where there is none. Raises CommandError(error): no group."""
         view, group = named_group(call, key, group_name, error)
-        return cls(key, view, group_name, group, consumer_of(call, key, group_name, group, name))
+        consumer, new = consumer_of(call, key, group, name)
+        return cls(key, view, group_name, group, consumer, new)
 
-    def log_claims(self, call: Call, claimed: "Iterable[tuple[Id, Pending]]") -> None:
-        """Has the log hold, as XCLAIM, who was given entries, when, and how often by then. Those that are in
-        the stream no more are not pending either when that has run again.
+    def log(self, call: Call, claimed: "Collection[tuple[Id, Pending]]", *, moved: bool) -> None:
+        """Has the log hold what was done in its name: as XCLAIM, who was given entries, when, and how often
+        by then; and where the group stands, if it has moved. Entries that are in the stream no more are not
+        pending either when the XCLAIM runs again.
         """
+        if not call.logged:
+            return
+        if self.new and not any(one.consumer is self.consumer for _, one in claimed):  # XCLAIM would make it
+            call.log_as(b"XGROUP", b"CREATECONSUMER", self.key, self.group_name, self.consumer.name)
         alike: dict[tuple[bytes, int, int], list[bytes]] = {}
         for id_, one in claimed:
             alike.setdefault((one.consumer.name, one.delivered_at, one.count), []).append(id_text(id_))
+        last_id = id_text(self.group.last_id)
         for (name, at, count), ids in alike.items():
             call.log_as(
                 b"XCLAIM", self.key, self.group_name, name, b"0", *ids, b"TIME", b"%d" % at, b"RETRYCOUNT",
-                b"%d" % count, b"FORCE", b"JUSTID", b"LASTID", id_text(self.group.last_id),
+                b"%d" % min(count, INT64_MAX), b"FORCE", b"JUSTID", b"LASTID", last_id,
             )  # fmt: skip
-
-    def log_place(self, call: Call) -> None:
-        """Has the log hold how far the group has read."""
-        read = -1 if self.group.read is None else self.group.read
-        call.log_as(
-            b"XGROUP", b"SETID", self.key, self.group_name, id_text(self.group.last_id), b"ENTRIESREAD",
-            b"%d" % read,
-        )  # fmt: skip
+        if moved:
+            read = self.group.read
+            if read is None or not 0 <= read <= INT64_MAX:
+                read = -1
+            call.log_as(b"XGROUP", b"SETID", self.key, self.group_name, last_id, b"ENTRIESREAD", b"%d" % read)
 
 
 # --- how far a group has read ------------------------------------------------------------------------------
@@ -264,7 +268,7 @@ def xgroup_createconsumer(call: Call) -> Reply:
     view, group = existing_group(call)
     known = call.args[4] in group.consumers
     if not known:
-        consumer_of(call, call.args[2], call.args[3], group, call.args[4])
+        consumer_of(call, call.args[2], group, call.args[4])
         view.count_groups()
     return int(not known)
 
@@ -291,13 +295,14 @@ declare_help("XGROUP", since="5.0.0", group="stream")
 # --- reading and acknowledging -----------------------------------------------------------------------------
 
 
-def history(call: Call, reader: Reader, start: "Id", count: int) -> Reply:
+def history(call: Call, reader: Reader, start: "Id | None", count: int) -> Reply:
     """What a consumer has pending from an id on, delivered once more. An entry that is gone has a null."""
     view, consumer = reader.view, reader.consumer
     again: list[tuple[Id, Pending]] = []
     found: list[Reply] = []
     now = now_ms()
-    ids = list(islice(consumer.pending.irange(start, None), None if count < 0 else count))
+    following = () if start is None else consumer.pending.irange(start, None)
+    ids = list(islice(following, None if count < 0 else count))
     for id_ in ids:
         entries = view.range(id_, id_, 1)
         if not entries:
@@ -308,7 +313,7 @@ def history(call: Call, reader: Reader, start: "Id", count: int) -> Reply:
         pending.count += 1
         again.append((id_, pending))
         found.append(entry_reply(entries[0]))
-    reader.log_claims(call, again)  # Redis forgets these; it costs the log little
+    reader.log(call, again, moved=False)  # Redis forgets these; they cost the log little
     return found
 
 
@@ -318,6 +323,7 @@ def deliver(call: Call, reader: Reader, asked: Reading) -> Reply:
     start = after(group.last_id)
     entries = view.range(start, LAST, asked.count) if start is not None else []
     if not entries:
+        reader.log(call, (), moved=False)
         return BLOCK
     now = now_ms()
     consumer.active_at = now
@@ -329,9 +335,7 @@ def deliver(call: Call, reader: Reader, asked: Reading) -> Reply:
             pending.delivered_at, pending.count = now, 1
             given.append((id_, pending))
     call.changed()
-    if call.logged:
-        reader.log_claims(call, given)
-        reader.log_place(call)
+    reader.log(call, given, moved=True)
     return [entry_reply(entry) for entry in entries]
 
 
@@ -361,7 +365,7 @@ def xreadgroup(call: Call) -> Reply:
             reader = Reader.of(call, key, asked.group, asked.consumer, errors.NO_GROUP_XREADGROUP)
             if start is not None:
                 following = after(start)
-                entries = [] if following is None else history(call, reader, following, asked.count)
+                entries = history(call, reader, following, asked.count)
             else:
                 entries = deliver(call, reader, asked)
             reader.view.count_groups()
@@ -500,7 +504,8 @@ def xclaim(call: Call) -> Reply:
         call.changed()
     if not 0 <= at <= now:
         at = now
-    consumer = consumer_of(call, key, call.args[2], group, call.args[3])
+    reader = Reader.of(call, key, call.args[2], call.args[3], errors.NO_GROUP_OR_KEY)
+    consumer = reader.consumer
     replies: list[Reply] = []
     touched: dict[Id, Pending] = {}
     for id_ in ids:
@@ -526,11 +531,7 @@ def xclaim(call: Call) -> Reply:
         replies.append(id_text(id_) if just_id else entry_reply(entries[0]))
         touched[id_] = pending
         call.changed()
-    if call.logged:
-        reader = Reader(key, view, call.args[2], group, consumer)
-        reader.log_claims(call, touched.items())
-        if ahead and not touched:
-            reader.log_place(call)
+    reader.log(call, touched.items(), moved=ahead and not touched)
     view.count_groups()
     return replies
 
@@ -561,7 +562,8 @@ def xautoclaim(call: Call) -> Reply:
         i += 1
     view, group = named_group(call, key, call.args[2], errors.NO_GROUP_OR_KEY)
     call.log_nothing()  # but what is done to consumers and entries
-    consumer = consumer_of(call, key, call.args[2], group, call.args[3])
+    reader = Reader.of(call, key, call.args[2], call.args[3], errors.NO_GROUP_OR_KEY)
+    consumer = reader.consumer
     now = now_ms()
     touched: list[tuple[Id, Pending]] = []
     claimed: list[Reply] = []
@@ -589,7 +591,6 @@ def xautoclaim(call: Call) -> Reply:
         claimed.append(id_text(id_) if just_id else entry_reply(entries[0]))
         call.changed()
         count -= 1
-    if call.logged:
-        Reader(key, view, call.args[2], group, consumer).log_claims(call, touched)
+    reader.log(call, touched, moved=False)
     view.count_groups()
     return [id_text(following), claimed, deleted]

@@ -41,7 +41,7 @@ def _our_log(directory: Path, appendfilename: str) -> Plan | None:
     ours = [each for each in _listed(directory) if segment.number_of(each) is not None
             and each.name.rsplit(".", 2)[0] == stem]  # fmt: skip
     if not path.exists():
-        if any(_is_segment(each) for each in ours):
+        if any(_has_records(each) for each in ours):
             raise RecoveryError(f"{path} is missing, though there are segments of a log. {advice(directory)}")
         return None
     try:
@@ -61,9 +61,12 @@ def _listed(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
 
 
-def _is_segment(path: Path) -> bool:
+def _has_records(path: Path) -> bool:
+    """Whether it is a segment that was written to. One with no more than a header may be of the first start
+    ever, which ended before it had written the manifest.
+    """
     with path.open("rb") as file:
-        return file.read(len(segment.MAGIC)) == segment.MAGIC
+        return file.read(len(segment.MAGIC)) == segment.MAGIC and path.stat().st_size > segment.SIZE
 
 
 # --- loading -----------------------------------------------------------------------------------------------
