@@ -276,11 +276,7 @@ class Server:
         if self.config.flag("appendonly"):
             directory = Path(self.config.text("dir")) / self.config.text("appenddirname")
             self._journal = Journal(self.context, directory)
-            self._journal.open(
-                Past(
-                    found.manifest, found.offset, found.next_number, found.source in WHOLE, found.previous_end
-                )
-            )
+            self._journal.open(Past(found.manifest, found.offset, found.next_number, found.source in WHOLE))
             self.context.rewriter = Rewriter(self._journal, self._forks)
 
     def start_background(self) -> None:

@@ -34,15 +34,13 @@ class Past:
     """What recovery found, and the log goes on from.
 
     manifest: None where there was no log of ours; whole: whether the data are what the manifest's files say,
-    so that no new base is needed; next_number: of the next segment; previous_end: the offset up to which the
-    history of the manifest may be continued (below `offset` where something was cut off).
+    so that no new base is needed; next_number: of the next segment.
     """
 
     manifest: Manifest | None = None
     offset: int = 0
     next_number: int = 1
     whole: bool = True
-    previous_end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ class Journal:
         if before is not None:
             self.manifest = replace(
                 before, history=self.server.replication_id, previous=before.history,
-                previous_end=past.previous_end,
+                previous_end=past.offset,
             )  # fmt: skip
         if past.whole:
             begun = self.new_segment(past.offset)
