@@ -25,6 +25,7 @@ from rlite.engine.commands.notifying import ALL, tell_departures
 from rlite.engine.config import Config, ConfigErrors, ConfigProblem
 from rlite.engine.core.connection import Client
 from rlite.engine.core.counters import Counters
+from rlite.engine.core.database import Database
 from rlite.engine.core.execute import CommandTable
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
@@ -33,6 +34,9 @@ from rlite.engine.errors import RliteError
 from rlite.engine.observe import slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
+from rlite.engine.persistence import saving_commands
+from rlite.engine.persistence.forking import ChildBusyError, Forks
+from rlite.engine.persistence.saves import Saves
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
@@ -78,6 +82,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     """
     declare_all()
     assert slowlog_commands
+    assert saving_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -127,6 +132,10 @@ class Server:
         self.context.unpause = self.unpause
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
+        self.forks = Forks(self.keyspace)
+        self.saves = Saves(self.context, self.forks)
+        self.context.saves = self.saves
+        self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
         self.asked_to_stop = threading.Event()  # by SHUTDOWN; whoever started the server may set it too
@@ -258,16 +267,50 @@ class Server:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
+        self.forks.cancel()
+        self._save_at_end(self._last_save)  # what changed since it was saved as the shutdown began
         unix = self.config.text("unixsocket")
         if unix:
             with contextlib.suppress(OSError):
                 Path(unix).unlink()
         self.stopped.set()
 
-    def _shut_down(self, _nosave: bool) -> None:
+    def ready_to_stop(self, how: str) -> bool:
+        """Does what must come off before a server stops that a signal ended. how: what the directive says of
+        it (shutdown-on-sigterm). False: the data could not be saved, and the server goes on.
+        """
+        if self.stopping.is_set():
+            return True
+        save = {"save": True, "nosave": False}.get(how)
+        if not self._save_at_end(save) and how != "force":
+            return False
+        self._last_save = save
+        return True
+
+    def _shut_down(self, save: bool | None, force: bool) -> bool:
         """SHUTDOWN: from an I/O thread, which `stop` will wait for, so another thread does the stopping."""
-        self.asked_to_stop.set()
+        if not self._save_at_end(save) and not force:
+            return False
+        self._last_save = save
         threading.Thread(target=self.stop, name="shutdown").start()
+        self.stopping.wait()
+        self.asked_to_stop.set()
+        return True
+
+    def _save_at_end(self, save: bool | None) -> bool:
+        """Makes the snapshot that a shutdown owes, where anything has changed. False: that failed."""
+        if not (self.saves.wanted_at_end() if save is None else save and self.saves.owed):
+            return True
+        self.forks.cancel()
+        db = Database(self.keyspace, 0)
+        db.lock_all()
+        try:
+            self.saves.save(db)
+        except (ChildBusyError, OSError):
+            return False
+        finally:
+            db.unlock()
+        return True
 
     def _listen(self) -> None:
         backlog = self.config.int("tcp-backlog")
@@ -344,6 +387,7 @@ class Server:
             for loop in self.context.loops:
                 if loop.resting:
                     loop.post("hear")
+            self.saves.tick()
             self._sample()
             self._end_pause(time.monotonic())
 

@@ -117,6 +117,7 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if not make_room(server.keyspace) and out_of_memory(client, command):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.OUT_OF_MEMORY)
+    check_saves(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
@@ -143,6 +144,20 @@ def out_of_memory(client: Client, command: Command) -> bool:
     if command.name == "EXEC" and client.transaction is not None:
         return any("denyoom" in queued.flags for queued, _ in client.transaction)
     return "denyoom" in command.flags
+
+
+def check_saves(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for what Redis refuses while snapshots fail: writes, an EXEC that would, and PING,
+    so that monitors hear of it.
+    """
+    if server.saves is None or not server.saves.refusing:
+        return
+    refused = "write" in command.flags or command.name == "PING"
+    if command.name == "EXEC":
+        refused = any("write" in queued.flags for queued, _ in client.transaction or ())
+    if refused:
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.SAVE_ERROR)
 
 
 def paused(server: Context, client: Client, command: Command) -> bool:
