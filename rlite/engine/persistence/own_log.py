@@ -82,8 +82,8 @@ class OwnLog:
             raise RecoveryError(f"{path}: byte {at}: {name} failed: {error}. {advice(self.directory)}")
         if why == "offset" and at == segment.SIZE:
             raise RecoveryError(
-                f"{path}: it begins before offset {before}, to which the log before it goes: it is of another "
-                f"log, or not in its place. {advice(self.directory)}"
+                f"{path}: it begins before offset {before}, where the log before it ends: of another log, or "
+                f"not in its place. {advice(self.directory)}"
             )
         if why != "end":
             self.ended(path, why, before, later)
