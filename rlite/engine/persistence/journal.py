@@ -95,6 +95,9 @@ class Journal:
         before = past.manifest
         self._next = past.next_number
         if before is not None:
+            # Who wrote them may have been killed before it had synced: what is shown from now on must stay.
+            for name in before.segments:
+                files.sync_file(self.path(name))
             self.manifest = replace(
                 before, history=self.server.replication_id, previous=before.history,
                 previous_end=past.previous_end,

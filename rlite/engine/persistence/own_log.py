@@ -64,7 +64,7 @@ class OwnLog:
                 self.ended(path, str(fault), before, later)
                 return
             self.belongs(path, header, last=not later)
-            self.replay.offset = header.first
+            self.replay.offset = max(before, header.first)  # it is made before the one before it ends
 
             def run(data: bytearray, held: int, left: int) -> tuple[str, int]:
                 why, done = self.replay.records(data, held, 0, header.seed, held)
@@ -80,11 +80,16 @@ class OwnLog:
             args, error = self.replay.failure
             name = args[0].decode("utf-8", "backslashreplace")
             raise RecoveryError(f"{path}: byte {at}: {name} failed: {error}. {advice(self.directory)}")
+        if why == "offset" and at == segment.SIZE:
+            raise RecoveryError(
+                f"{path}: it begins before offset {before}, where the log before it ends: of another log, or "
+                f"not in its place. {advice(self.directory)}"
+            )
         if why != "end":
             self.ended(path, why, before, later)
 
     def belongs(self, path: Path, header: Header, *, last: bool) -> None:
-        """Raises RecoveryError for a segment that the others do not lead to, or that is not in its place."""
+        """Raises RecoveryError for a segment that the others do not lead to."""
         ids, now = self.histories, self.manifest.history
         foreign = header.history in ids[:-1] or (last and header.history not in (now, self.manifest.previous))
         if not ids or header.history != ids[-1]:
@@ -95,11 +100,6 @@ class OwnLog:
                 f"{path}: it is of history {header.history}, and the manifest is of {now}"
                 f"{self.manifest.previous and ' after '}{self.manifest.previous}: a segment of another log. "
                 f"{advice(self.directory)}"
-            )
-        if header.first < self.replay.offset:
-            raise RecoveryError(
-                f"{path}: it begins at offset {header.first}, and the log before it goes to "
-                f"{self.replay.offset}: it is of another log, or not in its place. {advice(self.directory)}"
             )
 
     def ended(self, path: Path, why: str, before: int, later: list[Path]) -> None:

@@ -147,7 +147,7 @@ def verdict(readings: list[Reading]) -> Verdict:
         if (damaged and reading.spans) or any(fault.grave for fault in reading.faults):
             return Verdict.MIDDLE
         if reading.damage:
-            if reading.good_behind:
+            if reading.good_behind or reading.damage[0].kind is Kind.BACK:
                 return Verdict.MIDDLE
             damaged = True
     return Verdict.TORN_TAIL if damaged else Verdict.FINE
@@ -215,13 +215,7 @@ def read_segment(
             descriptor, there, segment.SIZE, header.seed, max(least, header.first),
             how.arities, how.deep, how.databases,
         )  # fmt: skip
-        faults: list[Fault] = []
-        if header.first < least:
-            expected = f"a segment that begins at offset {least} or later"
-            faults.append(
-                Fault(path, Kind.BACK, 0, 0, 0, expected, f"offset {header.first} in its header", grave=True)
-            )
-        return _read(path, scan, faults, header=header, seed=header.seed, how=how, tick=tick)
+        return _read(path, scan, [], header=header, seed=header.seed, how=how, tick=tick)
 
 
 def _only_version_damaged(head: bytes) -> bool:
