@@ -118,15 +118,12 @@ class Bench:
             path.write_bytes(log.data)
         self.paths[which].write_bytes(data)
         meaning, readings = judged(self.paths)
-        before = sum(
-            sum(
-                1
-                for bound in log.bounds[1:]
-                if bound <= self.same(log.data, data if index == which else log.data)
-            )
-            for index, log in enumerate(self.logs)
-            if index <= which
-        )  # whole records before the first byte that differs
+        before = 0  # whole records before the first byte that differs
+        for index, log in enumerate(self.logs):
+            common = self.same(log.data, data) if index == which else len(log.data)
+            before += sum(bound <= common for bound in log.bounds[1:])
+            if common < len(log.data):
+                break
         fresh(self.server)
         fault, done = self.recovered()
         if fault is not None:

@@ -264,6 +264,14 @@ def test_a_segment_out_of_its_place_is_refused(tmp_path: Path) -> None:
         load(tmp_path)
 
 
+def test_a_segment_may_have_been_made_before_the_one_before_it_ended(tmp_path: Path) -> None:
+    a = log(resp("SET", "a", 1))
+    b = Log(first=a.offset - 20, salt=8)
+    b.add(resp("INCR", "a"), offset=a.offset)
+    directory(tmp_path, [a, b])
+    assert load(tmp_path).get("a") == b"2"
+
+
 def test_a_missing_segment_is_refused_by_name(tmp_path: Path) -> None:
     a = log(resp("SET", "a", 1))
     place = directory(tmp_path, [a, log(resp("SET", "a", 2), first=a.offset, salt=8)])
