@@ -4,7 +4,6 @@ machine.
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.effect_cases import CASES, Case, fits
 from support.effect_programs import GROUPS, program_of, waiting
-from support.effects import Logged, logged
+from support.effects import Logged, logged, restored
 from support.grammar import coherent
 from support.in_process import InProcess
 from support.programs import Step, words
 
-from rlite.engine.commands import blocking
 from rlite.engine.commands.declare import REGISTRY, Command
 
 NARROW = {
@@ -104,35 +102,19 @@ def told(server: Logged, case: Case) -> list[str]:
         server.run(words(line.encode()))
     since = len(server.journal.records)
     server.run(words(case.command.encode()))
-    if server.blocked("a"):  # its time is up
-        blocking.unblock(server.context, server.client())
     return server.lines(since)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_command_is_logged_as(one: Logged, case: Case) -> None:
-    with kept(one):
+    with restored(one):
         got = told(one, case)
     assert len(got) == len(case.effects), got
     assert all(map(fits, got, case.effects)), got
 
 
-@contextmanager
-def kept(server: Logged) -> Iterator[None]:
-    """An empty server, whose directives are what they were afterwards."""
-    names = ("stream-node-max-entries", "lazyfree-lazy-server-del", "notify-keyspace-events")
-    server.empty()
-    before = {name: server.run([b"CONFIG", b"GET", name.encode()]) for name in names}
-    yield
-    for name, value in before.items():
-        assert isinstance(value, dict)
-        ((_, old),) = value.items()
-        assert isinstance(old, bytes)
-        server.run([b"CONFIG", b"SET", name.encode(), old])
-
-
 def test_migrate_logs_the_keys_that_left(one: Logged, engine: InProcess) -> None:
-    with kept(one), engine.wire() as there:
+    with restored(one), engine.wire() as there:
         there.command("SET", "b", "in the way")
         for key in (b"a", b"b", b"c"):
             one.run([b"SET", key, b"v"])
