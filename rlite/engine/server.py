@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rlite.engine import errors
 from rlite.engine.commands import blocking, declare_all, monitoring, subscriptions, watching
-from rlite.engine.commands.context import Context
+from rlite.engine.commands.context import Context, Loading
 from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.commands.dispatch import CrossProtocolError, execute
 from rlite.engine.commands.notifying import ALL, tell_departures
@@ -33,8 +33,15 @@ from rlite.engine.errors import RliteError
 from rlite.engine.observe import slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
+from rlite.engine.persistence import loading, rewriting_commands
+from rlite.engine.persistence.forking import Forks
 from rlite.engine.persistence.journal import Journal, Past
+from rlite.engine.persistence.outcome import WHOLE, Recovered
+from rlite.engine.persistence.rewriting import Rewriter
 from rlite.engine.reply import NO_REPLY, Reply
+
+if TYPE_CHECKING:
+    from rlite.engine.persistence.lock import DirectoryLock
 
 log = logging.getLogger("rlite")
 KEEPER_BUDGET_NS = (
@@ -79,6 +86,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     """
     declare_all()
     assert slowlog_commands
+    assert rewriting_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -108,9 +116,10 @@ LIMITS = {  # directives that say up to where values stay compact, and the words
 
 
 class Server:
-    """One server. `start()` returns when it accepts connections, `stop()` when everything has ended.
+    """One server. `start()` returns when it serves all its data, `stop()` when everything has ended.
 
-    Raises RliteError from `start` where an address cannot be had.
+    Raises RliteError from `start` where an address cannot be had, or what is on disk cannot be loaded;
+    StoppedError where it was told to stop while it loaded.
     """
 
     def __init__(self, config: Config) -> None:
@@ -138,6 +147,9 @@ class Server:
         self._threads: list[threading.Thread] = []
         self._next_loop = 0
         self._journal: Journal | None = None
+        self._forks = Forks(self.keyspace)
+        self._owned: DirectoryLock | None = None
+        self._load_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._follow()
 
@@ -213,7 +225,7 @@ class Server:
 
     def start(self) -> None:
         self._listen()
-        self._begin_log()
+        self._begin_loading()
         threads = self.config.int("io-threads")
         use_poll = self.config.text("event-poller") == "poll"
         for _ in range(threads):
@@ -222,17 +234,54 @@ class Server:
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
+        self.start_background()
         for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
-        self.start_background()
+        self.load()
 
-    def _begin_log(self) -> None:
+    # --- loading ---
+
+    def _begin_loading(self) -> None:
+        """From here on clients hear LOADING, until `load` has returned."""
+        if loading.persists(self.config) and self.context.loading is None:
+            self.context.loading = Loading(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
+            self.keyspace.loading = True
+            self.context.gate.close()
+
+    def load(self) -> None:
+        """Loads what is on disk, if this server keeps anything there, and begins the log behind it.
+
+        Raises RecoveryError, LockedError, StoppedError; everything has ended then.
+        """
+        self._begin_loading()
+        if self.context.loading is None:
+            return
+        try:
+            with self._load_lock:
+                self._owned = loading.own(self.config)
+                self._begin_log(loading.load(self.context, self.context.loading))
+        except BaseException:
+            self.stop()
+            raise
+        for watchers in list(self.context.watchers.values()):
+            for client in list(watchers):
+                client.watch_broken = True
+        self.keyspace.loading = False
+        self.context.loading = None
+        self.context.gate.open()
+
+    def _begin_log(self, found: Recovered) -> None:
         if self.config.flag("appendonly"):
-            directory = Path(self.config.text("dir") or ".") / self.config.text("appenddirname")
+            directory = Path(self.config.text("dir")) / self.config.text("appenddirname")
             self._journal = Journal(self.context, directory)
-            self._journal.open(Past())
+            self._journal.open(
+                Past(
+                    found.manifest, found.offset, found.next_number, found.source in WHOLE, found.previous_end
+                )
+            )
+            self.context.rewriter = Rewriter(self._journal, self._forks)
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -267,8 +316,12 @@ class Server:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
-        if self._journal is not None:
-            self._journal.close()
+        with self._load_lock:
+            self._forks.cancel()
+            if self._journal is not None:
+                self._journal.close()
+            if self._owned is not None:
+                self._owned.release()
         unix = self.config.text("unixsocket")
         if unix:
             with contextlib.suppress(OSError):

@@ -1,103 +1,96 @@
-"""Logs written by the tests, byte by byte, and a keyspace to load them into."""
+"""Logs made by hand: segments of known records, for the tests of what reads them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rlite.engine.commands.context import Context
-from rlite.engine.config import Config
 from rlite.engine.core.records import sealed
-from rlite.engine.persistence import manifest, recovery, segment
-from rlite.engine.persistence.feeding import Progress
+from rlite.engine.persistence import manifest
 from rlite.engine.persistence.manifest import Manifest
-from rlite.engine.persistence.segment import Header
-from rlite.engine.server import Server
+from rlite.engine.persistence.segment import SIZE, Header
 
-HISTORY = "0123456789abcdef" * 2 + "01234567"
-MADE_MS = 1_700_000_000_000
+HISTORY = "5f0c" * 10
+START_MS = 1_700_000_000_000
 
 
 def resp(*words: bytes | str | int) -> bytes:
-    """One command as a client would send it."""
+    """A command as a client sends it."""
     parts = [word if isinstance(word, bytes) else str(word).encode() for word in words]
     return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%b\r\n" % (len(part), part) for part in parts)
 
 
 @dataclass
-class Writer:
-    """A directory with a log of ours; segments are added, then `close` writes the manifest."""
+class Log:
+    """A segment that is being made. bounds: where its records begin, and the end; resps: what they hold."""
 
-    directory: Path
-    stem: str = "appendonly"
     history: str = HISTORY
-    offset: int = 0
-    manifest: Manifest = field(init=False)
+    first: int = 0
+    salt: int = 0x1122334455667788
+    offset: int = -1
+    ms: int = START_MS
+    data: bytearray = field(default_factory=bytearray)
+    bounds: list[int] = field(default_factory=list)
+    resps: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.log_directory.mkdir(parents=True, exist_ok=True)
-        self.manifest = Manifest(self.history)
+        self.header = Header(self.history, self.first, self.ms, self.salt)
+        self.data += self.header.packed()
+        self.offset = self.first
+        self.bounds = [SIZE]
 
-    @property
-    def log_directory(self) -> Path:
-        return self.directory / "appendonlydir"
-
-    def path(self, number: int) -> Path:
-        return self.log_directory / segment.segment_name(self.stem, number)
-
-    def segment(
+    def add(
         self,
-        records: Iterable[bytes | tuple[int, bytes]],
-        number: int = 1,
+        content: bytes,
         *,
-        salt: int = 77,
-        **header: object,
-    ) -> Path:
-        """A segment of these records: RESP, or (database, RESP). Returns its path."""
-        head = Header(
-            **{"history": self.history, "first": self.offset, "made_ms": MADE_MS, "salt": salt, **header}
-        )  # type: ignore[arg-type]
-        self.offset = head.first
-        pieces = [head.packed()]
-        for number_, record in enumerate(records):
-            database, data = record if isinstance(record, tuple) else (0, record)
-            pieces.append(sealed(data, self.offset, MADE_MS + number_, database, head.seed))
-            self.offset += len(data)
-        path = self.path(number)
-        path.write_bytes(b"".join(pieces))
-        self.manifest = self.manifest.with_segment(path.name)
-        return path
+        offset: int | None = None,
+        ms: int | None = None,
+        database: int = 0,
+        synced: int | None = None,
+    ) -> None:
+        """A record. ms: by default one millisecond after the one before it; synced: how far the segment was
+        on disk when the record was written, by default up to it.
+        """
+        self.offset = self.offset if offset is None else offset
+        self.ms = self.ms + 1 if ms is None else ms
+        unsynced = 0 if synced is None else len(self.data) - synced
+        self.data += sealed(content, self.offset, self.ms, database, self.header.seed, unsynced)
+        self.offset += len(content)
+        self.bounds.append(len(self.data))
+        self.resps.append(content)
 
-    def close(self) -> Path:
-        path = self.log_directory / segment.manifest_name(self.stem)
-        manifest.write(path, self.manifest)
-        return path
-
-
-@dataclass
-class Loaded:
-    """What recovery made of a directory."""
-
-    result: recovery.Recovered
-    server: Context
-
-    def get(self, key: bytes, database: int = 0) -> bytes | None:
-        from rlite.engine.core.database import Database
-
-        return Database(self.server.keyspace, database).get(key)
+    def fill(self, count: int, size: int = 3) -> "Log":
+        """SETs of keys that differ."""
+        for number in range(count):
+            self.add(resp("SET", f"key:{number}", "v" * size))
+        return self
 
 
-def load(directory: Path, **directives: object) -> Loaded:
-    """Recovers a directory in this process, as a server with these directives would."""
-    config = Config(**{"dir": directory, "appendonly": True, **directives})
-    server = Server(config).context
-    found = recovery.plan(config)
-    truncated = config.flag("aof-load-truncated")
-    return Loaded(recovery.recover(found, server, Progress(), truncated=truncated), server)
+def directory(root: Path, logs: Sequence[Log], *, stem: str = "appendonly", first: int = 1) -> Path:
+    """`root/appendonlydir` with these segments and their manifest; returns it."""
+    place = root / "appendonlydir"
+    place.mkdir(parents=True, exist_ok=True)
+    names = [f"{stem}.{number}.aof" for number in range(first, first + len(logs))]
+    for name, log in zip(names, logs, strict=True):
+        (place / name).write_bytes(log.data)
+    manifest.write(place / f"{stem}.manifest", Manifest(logs[-1].history, segments=tuple(names)))
+    return place
 
 
-def write_log(directory: Path, commands: Sequence[bytes]) -> Path:
-    """A log of one segment. Returns the segment's path."""
-    writer = Writer(directory)
-    path = writer.segment(commands)
-    writer.close()
-    return path
+def kept(path: Path) -> list[bytes]:
+    """The RESP of the records of a segment, read one by one with the plain functions of core/records."""
+    from rlite.engine.core.records import read_record
+    from rlite.engine.persistence.segment import read_header
+
+    data = path.read_bytes()
+    seed, at, found = read_header(data).seed, SIZE, []
+    while True:
+        state, record = read_record(data, at, seed)
+        if record is None:
+            assert state == "end", f"{state} at {at}"
+            return found
+        found.append(record[3])
+        at = record[4]
+
+
+def joined(parts: Iterable[bytes]) -> bytes:
+    return b"".join(parts)

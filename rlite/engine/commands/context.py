@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,6 +56,43 @@ class Journal(Protocol):
         """To be called before a caller in this process is answered. False: it may not be on disk."""
 
 
+class Rewriter(Protocol):
+    """Who writes the log anew (persistence/rewriting.py)."""
+
+    def ask(self) -> bool:
+        """Begins, or (False) notes that it is to begin when another child is done."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What INFO persistence says of the log."""
+
+
+@dataclass(slots=True)
+class Loading:
+    """How far loading is: written by the thread that loads, read by any. While there is one, clients are
+    answered with LOADING.
+
+    total, loaded: bytes of files; commands: run so far; started: Unix seconds, clock: the same, monotonic;
+    stop: says whether to give up.
+    """
+
+    stop: Callable[[], bool] = lambda: False
+    total: int = 0
+    loaded: int = 0
+    commands: int = 0
+    started: float = field(default_factory=time.time)
+    clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return min(1.0, self.loaded / self.total) if self.total else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """As it looks now."""
+        return (time.monotonic() - self.clock) * (1 - self.share) / self.share if self.share else 1.0
+
+
 @dataclass(slots=True)
 class Pause:
     """CLIENT PAUSE: until when (monotonic seconds), and whether for all commands or for writes only."""
@@ -74,6 +111,8 @@ class Context:
     slow_log: SlowLog
     ids: dict[str, int]  # command name -> index of its counters
     journal: Journal | None = None  # None: nothing is logged
+    rewriter: Rewriter | None = None  # None: nothing is logged
+    loading: Loading | None = None  # None: all is there
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)

@@ -123,6 +123,8 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
         raise CommandError(errors.SUBSCRIBER_MODE % command.counted_as)
+    if server.loading is not None and not runs_while_loading(client, command):
+        raise CommandError(errors.LOADING)
     if client.transaction is not None and command.name not in UNQUEUED:
         client.transaction.append((command, args))
         return QUEUED
@@ -131,6 +133,14 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if server.pause is not None and paused(server, client, command):
         return WAIT
     return run(server, client, command, args, None)
+
+
+def runs_while_loading(client: Client, command: Command) -> bool:
+    """Whether a command, or each that an EXEC would run, may run before all data is there."""
+    return "loading" in command.flags and not (
+        command.name == "EXEC"
+        and any("loading" not in queued.flags for queued, _ in client.transaction or ())
+    )
 
 
 def listens(client: Client) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rlite.engine.commands.call import Call
-from rlite.engine.commands.context import Context
+from rlite.engine.commands.context import Context, Loading
 from rlite.engine.commands.declare import command
 from rlite.engine.reply import Reply, Verbatim
 from rlite.engine.version import REDIS_VERSION, RLITE_VERSION
@@ -182,7 +182,7 @@ def memory(context: Context) -> Mapping[str, object]:
 def persistence(context: Context) -> Mapping[str, object]:
     """Nothing is written to disk yet, and this says so."""
     return {
-        "loading": 0,
+        "loading": int(context.loading is not None),
         "async_loading": 0,
         "current_cow_peak": 0,
         "current_cow_size": 0,
@@ -211,6 +211,22 @@ def persistence(context: Context) -> Mapping[str, object]:
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
+        **loading(context.loading),
+        **(context.rewriter.facts() if context.rewriter is not None else {}),
+    }
+
+
+def loading(progress: Loading | None) -> dict[str, object]:
+    """Fields that are there while the data is being loaded only."""
+    if progress is None:
+        return {}
+    return {
+        "loading_start_time": int(progress.started),
+        "loading_total_bytes": progress.total,
+        "loading_rdb_used_mem": 0,
+        "loading_loaded_bytes": progress.loaded,
+        "loading_loaded_perc": f"{100 * progress.share:.2f}",
+        "loading_eta_seconds": int(progress.seconds_left),
     }
 
 

@@ -1,0 +1,173 @@
+"""Options that several commands share, each declared once, with what stands behind them.
+
+`@output_option()`, `@progress_option`, `@yes_option`, `@dry_run_option`; `size` and `moment` for values;
+`confirmed` for what must not happen unasked.
+"""
+
+import datetime as dt
+import re
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from rlite.cli.output import FORMS, note, on_terminal, size_text
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Every command: `--help` is help, because `-h` is a host in redis-cli.
+SETTINGS = {"help_option_names": ["--help"]}
+
+
+def output_option(*forms: str) -> Callable[[F], F]:
+    """`-o FORM`, given to the function as `output`; forms: those the command knows, the first its default;
+    none named: all of output.FORMS.
+    """
+    known = forms or FORMS
+    return click.option(
+        "-o", "--output", type=click.Choice(known), default=known[0], show_default=True,
+        help="Form of what is printed on standard output.",
+    )  # fmt: skip
+
+
+def progress_option(function: F) -> F:
+    """`--progress/--no-progress`, given as `progress`: None leaves it to the terminal (see `Progress`)."""
+    return click.option(
+        "--progress/--no-progress", default=None,
+        help="Show progress on standard error (default: when that is a terminal).",
+    )(function)  # fmt: skip
+
+
+def yes_option(function: F) -> F:
+    """`-y`, given as `yes`."""
+    return click.option("-y", "--yes", is_flag=True, envvar="RLITE_YES", help="Do it without asking.")(
+        function
+    )
+
+
+def dry_run_option(function: F) -> F:
+    """`-n`, given as `dry_run`."""
+    return click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, change nothing.")(
+        function
+    )
+
+
+def confirmed(question: str, command: str, *, yes: bool) -> bool:
+    """Whether to go on: told so by --yes, or by whoever sits at the terminal. Without a terminal nobody is
+    asked: the command that would do it is named, and the answer is no (the caller ends with
+    Exit.UNCONFIRMED).
+    """
+    if yes:
+        return True
+    if on_terminal():
+        return click.confirm(question, default=False, err=True)
+    note(f"Nothing was changed. To do it:\n  {command}")
+    return False
+
+
+# --- values: types for click.option ------------------------------------------------------------------------
+
+_UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1024, "m": 1000**2, "mb": 1024**2, "g": 1000**3, "gb": 1024**3}
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+def size(value: str) -> int:
+    """A number of bytes as in redis.conf: 100, 64kb (1024), 64k (1000), 1mb, 1gb."""
+    found = re.fullmatch(r"(\d{1,18})([a-z]*)", value.strip().lower())
+    if found is None or found[2] not in _UNITS:
+        raise click.BadParameter(f"{value!r} is no size: a number, and k, kb, m, mb, g or gb")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def moment(value: str) -> int:
+    """A time as Unix milliseconds: Unix seconds or milliseconds (more than eleven digits), or ISO 8601; one
+    without a zone is local time.
+    """
+    text = value.strip()
+    if re.fullmatch(r"\d{1,17}", text):
+        return int(text) if len(text) > 11 else int(text) * 1000
+    if found := re.fullmatch(r"(\d{1,11})\.(\d{1,9})", text):
+        return int(found[1]) * 1000 + int(found[2].ljust(3, "0")[:3])
+    try:
+        at = dt.datetime.fromisoformat(text).astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"{value!r} is no time: Unix seconds or milliseconds, or 2026-11-25T10:30:00+01:00"
+        ) from None
+    return (at - _EPOCH) // dt.timedelta(milliseconds=1)
+
+
+def moment_text(ms: int | None) -> str:
+    """Unix milliseconds for people and programs alike: ISO 8601 in UTC. `-` where there is none."""
+    if ms is None:
+        return "-"
+    try:
+        at = _EPOCH + dt.timedelta(milliseconds=ms)
+    except OverflowError:
+        return f"{ms} ms"
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03}Z"
+
+
+# --- progress ----------------------------------------------------------------------------------------------
+
+
+class Progress:
+    """A line on standard error that is drawn over itself: how far, how fast, how long still. On no
+    terminal, where it was asked for, a line every five seconds. `step` may be called often: it draws five
+    times a second.
+
+    total: bytes to be read, 0: unknown. wanted: what --progress said.
+    """
+
+    def __init__(self, label: str, total: int, *, wanted: bool | None = None) -> None:
+        self._label, self._total = label, total
+        self._terminal = sys.stderr.isatty()
+        self._shown = self._terminal if wanted is None else wanted
+        self._began = self._last = time.monotonic()
+        self._drawn = False
+
+    def step(self, done: int, what: str = "") -> None:
+        """done: bytes so far; what: the file it is at."""
+        now = time.monotonic()
+        if not self._shown or now - self._last < (0.2 if self._terminal else 5):
+            return
+        self._last = now
+        self._draw(self._text(done, now - self._began, what))
+
+    def done(self) -> None:
+        """Clears the line."""
+        if self._drawn and self._terminal:
+            click.echo("\r\x1b[K", nl=False, err=True)
+        self._drawn = False
+
+    def _text(self, done: int, seconds: float, what: str) -> str:
+        rate = done / seconds if seconds else 0
+        text = f"{self._label} {size_text(done)}"
+        if self._total:
+            text += f" of {size_text(self._total)} ({min(100 * done // self._total, 100)} %)"
+        text += f", {size_text(int(rate))}/s"
+        if rate and self._total > done:
+            text += f", {_duration((self._total - done) / rate)} left"
+        return f"{text}  {what}"
+
+    def _draw(self, text: str) -> None:
+        if self._terminal:
+            width = shutil.get_terminal_size().columns
+            click.echo(f"\r\x1b[K{text[: width - 1]}", nl=False, err=True)
+        else:
+            click.echo(text, err=True)
+        self._drawn = True
+
+
+def _duration(seconds: float) -> str:
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+
+
+def command_line(words: Sequence[str]) -> str:
+    """A command as it can be pasted into a shell."""
+    return shlex.join(words)
