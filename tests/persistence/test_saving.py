@@ -358,11 +358,21 @@ def test_a_child_that_is_killed_leaves_nothing_behind(held: InProcess, tmp_path:
     wire, forks = held.wire(), held.server.forks
     wire.command("BGSAVE")
     assert forks.current is not None
-    wait_for((tmp_path / "dump.rdb.tmp-child").exists, "the child's file")
+    wait_for((tmp_path / f"dump.rdb.tmp-{os.getpid()}-child").exists, "the child's file")
     os.kill(forks.current.pid, signal.SIGKILL)
     wait_for(lambda: info(wire)["rdb_last_bgsave_status"] == "err", "its end")
     assert not list(tmp_path.iterdir())
     assert wire.command("SET", "k", "v") == OK  # there are no rules
+
+
+def test_what_a_killed_servers_child_left_is_cleared_away(held: InProcess, tmp_path: Path) -> None:
+    wire = held.wire()
+    (tmp_path / "dump.rdb.tmp-1-child").write_bytes(b"REDIS")
+    wire.command("BGSAVE")
+    assert held.server.forks.current is not None
+    held.server.forks.current.page[0] = 1
+    saved_and(wire, 1)
+    assert [path.name for path in tmp_path.iterdir()] == ["dump.rdb"]
 
 
 def test_a_shutdown_ends_the_child(held: InProcess, tmp_path: Path) -> None:
@@ -448,11 +458,12 @@ def test_a_child_keeps_no_socket_and_no_lock_of_its_parent(held: InProcess, tmp_
     with (tmp_path / "lock").open("w"):
         wire.command("BGSAVE")
         assert forks.current is not None
-        wait_for((tmp_path / "dump.rdb.tmp-child").exists, "the child's file")
+        part = tmp_path / f"dump.rdb.tmp-{os.getpid()}-child"
+        wait_for(part.exists, "the child's file")
         files = Path(f"/proc/{forks.current.pid}/fd").iterdir()
         open_ = [path.readlink() for path in files if int(path.name) > 2]
         assert sorted(str(path).partition(":")[0] for path in open_) == [
-            str(tmp_path / "dump.rdb.tmp-child"),
+            str(part),
             "pipe",
         ]
     forks.current.page[0] = 1

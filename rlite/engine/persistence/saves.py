@@ -7,6 +7,7 @@ five seconds.
 
 import contextlib
 import logging
+import os
 import threading
 import time
 from pathlib import Path
@@ -66,6 +67,11 @@ class Saves:
     def running(self) -> bool:
         child = self.forks.current
         return child is not None and child.purpose == PURPOSE
+
+    @property
+    def _loading(self) -> bool:
+        """Whether the data are not all there yet: nothing is saved then; half of them would replace all."""
+        return getattr(self._server, "loading", None) is not None
 
     def info(self) -> dict[str, object]:
         """The fields of INFO persistence that are about snapshots and children."""
@@ -135,7 +141,10 @@ class Saves:
         """Has a child make a snapshot. Raises ChildBusyError, KeyspaceBusyError, OSError."""
         server, config = self._server, self._server.config
         path = self._path()
-        part = path.with_name(f"{path.name}.tmp-child")
+        for left in path.parent.glob(f"{path.name}.tmp-*-child"):  # by children whose parents were killed
+            with contextlib.suppress(OSError):
+                left.unlink()
+        part = path.with_name(f"{path.name}.tmp-{os.getpid()}-child")
         changes, history = 0, None
         self.last_try = time.time()
 
@@ -205,7 +214,7 @@ class Saves:
 
     def tick(self) -> None:
         """Does what is due: a rule that is met, a snapshot that was asked for while another child worked."""
-        if self.forks.current is not None:
+        if self.forks.current is not None or self._loading:
             return
         now = time.time()
         if not self.last_ok and now - self.last_try <= RETRY_SECONDS:
@@ -250,8 +259,8 @@ class Saves:
     @property
     def owed(self) -> bool:
         """Whether the file is not what the data are."""
-        return self.changes > 0 or not self.made
+        return not self._loading and (self.changes > 0 or not self.made)
 
     def wanted_at_end(self) -> bool:
         """Whether a shutdown that says nothing of saving is to save."""
-        return bool(self.rules) and self.changes > 0
+        return bool(self.rules) and self.changes > 0 and not self._loading
