@@ -98,7 +98,8 @@ class Reading:
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
     no longer holds; durable: the bytes before this one were on disk when some good record was written, None
-    where records do not tell; until: whether it was read only up to the limit that How set.
+    where records do not tell; until: whether it was read only up to the limit that How set; body: where its
+    records or commands begin; annotated: whether a file of Redis's holds times.
     """
 
     path: Path
@@ -120,6 +121,8 @@ class Reading:
     offset_end: int | None = None
     durable: int | None = None
     until: bool = False
+    body: int = segment.SIZE
+    annotated: bool = False
 
     @property
     def damage(self) -> list[Fault]:
