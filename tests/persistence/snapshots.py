@@ -39,10 +39,12 @@ def loaded(to: Engine, data: bytes, path: Path, **options: object) -> Loaded:
     return snapshot.load(path, to._server.keyspace, **options)  # type: ignore[arg-type]
 
 
+NUMBERS = (0, -1, 127, 128, -129, 32767, 32768, 2**31 - 1, 2**31, -(2**31), 2**63 - 1)
+
 # Commands that make a key of every type and every encoding, in two databases. None is of Redis above 7.0.
 PROGRAM: tuple[tuple[object, ...], ...] = (
     ("SET", "empty", ""),
-    *(("SET", f"number:{n}", n) for n in (0, -1, 127, 128, -129, 32767, 32768, 2**31 - 1, 2**31, -(2**31), 2**63 - 1)),
+    *(("SET", f"number:{n}", n) for n in NUMBERS),
     ("SET", "12", "a key that is a number"),
     ("SET", "zeros", "00012"),
     ("SET", "repeats", "ab" * 5000),
@@ -80,7 +82,6 @@ PROGRAM: tuple[tuple[object, ...], ...] = (
     ("HSET", "hash", "f", "v"),
     ("SELECT", 0),
 )  # fmt: skip
-KEYS = 38
 
 
 def fill(to: Engine) -> None:

@@ -14,8 +14,6 @@ from rlite.engine import Engine
 from rlite.engine.core.audit import audit
 from rlite.engine.core.crc64 import crc64
 from rlite.engine.core.database import Database
-from rlite.engine.core.rdb import RdbError, Walker, put_string
-from rlite.engine.persistence import snapshot
 from rlite.engine.persistence.snapshot import SnapshotError
 
 

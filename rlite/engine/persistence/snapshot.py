@@ -148,8 +148,6 @@ def load_bytes(
         if under is None:
             holder.lock_all()
         databases[:] = [holder.sibling(index) for index in range(keyspace.databases)]
-        for each in databases:
-            each.hold_still()
 
     def breathe(done: int) -> None:
         """Lets others in for a moment: INFO, and whoever is to hear that this server is loading."""
@@ -167,7 +165,7 @@ def load_bytes(
         where: tuple[int, int, int],
         use: tuple[int | None, int | None, int | None],
     ) -> None:
-        db = databases[database]
+        db = databases[database].sibling(database)
         kind, start, end = where
         expire_ms, idle_s, freq = use
         try:
@@ -175,6 +173,7 @@ def load_bytes(
         except RdbError as fault:
             raise RdbError(f"the value of {key[:60]!r}: {fault}", start) from None
         if idle_s is not None or freq is not None:
+            db.hold_still()  # fields whose deadlines have passed stay, until loading is over
             db.set_use(key, None if idle_s is None else idle_s * 1000, freq)
         if expire_ms is not None:
             db.set_deadline(key, expire_ms)
