@@ -8,6 +8,7 @@ from rlite.cli.options import SETTINGS
 
 COMMANDS = {
     "inspect": ("rlite.cli.snapshot_inspect", "inspect"),
+    "diff": ("rlite.cli.snapshot_diff", "diff"),
 }
 
 
@@ -28,9 +29,10 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, context_settings=SETTINGS)
 def snapshot() -> None:
-    """Looks into RDB files.
+    """Looks into RDB files, and compares them.
 
     \b
     Examples:
       rlite snapshot inspect dump.rdb
+      rlite snapshot diff before.rdb after.rdb
     """
