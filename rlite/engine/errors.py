@@ -26,6 +26,11 @@ TIMEOUT_NOT_AN_INTEGER = "ERR timeout is not an integer or out of range"
 TIMEOUT_NEGATIVE = "ERR timeout is negative"
 
 # --- what is on disk ---
+REWRITE_IN_PROGRESS = "ERR Background append only file rewriting already in progress"
+REWRITE_FAILED = (
+    "ERR Can't execute an AOF background rewriting. Please check the server logs for more information."
+)
+REWRITE_WITHOUT_LOG = "ERR there is no append only file to rewrite: appendonly is no"
 LOG_WRITE_ERROR = "MISCONF Errors writing to the AOF file: %s"
 
 # --- starting ---

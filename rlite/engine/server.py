@@ -33,9 +33,11 @@ from rlite.engine.errors import RliteError
 from rlite.engine.observe import slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
-from rlite.engine.persistence import loading
+from rlite.engine.persistence import loading, rewriting_commands
+from rlite.engine.persistence.forking import Forks
 from rlite.engine.persistence.journal import Journal, Past
-from rlite.engine.persistence.recovery import WHOLE, Recovered
+from rlite.engine.persistence.outcome import WHOLE, Recovered
+from rlite.engine.persistence.rewriting import Rewriter
 from rlite.engine.reply import NO_REPLY, Reply
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     """
     declare_all()
     assert slowlog_commands
+    assert rewriting_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -144,6 +147,7 @@ class Server:
         self._threads: list[threading.Thread] = []
         self._next_loop = 0
         self._journal: Journal | None = None
+        self._forks = Forks(self.keyspace)
         self._owned: DirectoryLock | None = None
         self._load_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -230,11 +234,11 @@ class Server:
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
+        self.start_background()
         for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
-        self.start_background()
         self.load()
 
     # --- loading ---
@@ -277,6 +281,7 @@ class Server:
                     found.manifest, found.offset, found.next_number, found.source in WHOLE, found.previous_end
                 )
             )
+            self.context.rewriter = Rewriter(self._journal, self._forks)
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -312,6 +317,7 @@ class Server:
             if thread is not threading.current_thread():
                 thread.join()
         with self._load_lock:
+            self._forks.cancel()
             if self._journal is not None:
                 self._journal.close()
             if self._owned is not None:

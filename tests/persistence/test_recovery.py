@@ -9,7 +9,7 @@ from support.recovering import load
 
 from rlite.engine.core.records import sealed
 from rlite.engine.persistence import manifest
-from rlite.engine.persistence.recovery import DamageError, RecoveryError, Source
+from rlite.engine.persistence.outcome import DamageError, RecoveryError, Source
 from rlite.engine.persistence.segment import SIZE
 
 
@@ -208,6 +208,28 @@ def test_segments_without_their_manifest_are_refused(tmp_path: Path) -> None:
     path.with_name("appendonly.manifest").unlink()
     with pytest.raises(RecoveryError, match=r"appendonly\.manifest is missing.*aof-repair"):
         load(tmp_path)
+
+
+def test_a_first_start_that_ended_before_its_manifest_was_written_left_nothing(tmp_path: Path) -> None:
+    path = one(tmp_path)
+    path.with_name("appendonly.manifest").unlink()
+    assert path.stat().st_size == SIZE
+    assert load(tmp_path).result.source is Source.NOTHING
+
+
+def test_blocks_that_a_power_cut_kept_behind_lost_ones_are_cut_off_with_them(tmp_path: Path) -> None:
+    made = log(resp("SET", "a", 1))
+    synced = len(made.data)
+    for number in (2, 3):
+        made.add(resp("SET", "a", number), synced=synced)
+    path = directory(tmp_path, [made]) / "appendonly.1.aof"
+    begin, end = made.bounds[1:3]
+    path.write_bytes(made.data[:begin] + bytes(end - begin) + made.data[end:])
+    loaded = load(tmp_path)
+    assert loaded.get("a") == b"1"
+    (cut,) = loaded.result.cut
+    assert (cut.at, cut.size) == (begin, len(made.data) - begin)
+    assert path.stat().st_size == begin
 
 
 def test_a_command_that_fails_is_refused_with_its_place(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from rlite.engine.commands.context import Context, Loading
 from rlite.engine.config import Config
 from rlite.engine.core.database import Database
 from rlite.engine.persistence import recovery
+from rlite.engine.persistence.outcome import Recovered
 from rlite.engine.server import Server
 
 
@@ -14,7 +15,7 @@ from rlite.engine.server import Server
 class Loaded:
     """What recovery made of a directory."""
 
-    result: recovery.Recovered
+    result: Recovered
     server: Context
 
     def get(self, key: bytes | str, database: int = 0) -> bytes | None:
@@ -31,3 +32,14 @@ def load(directory: Path, **directives: object) -> Loaded:
     done = recovery.recover(found, server, Loading(), truncated=config.flag("aof-load-truncated"))
     server.keyspace.loading = False
     return Loaded(done, server)
+
+
+def digest(server: Context) -> bytes:
+    """DEBUG DIGEST of what was loaded; `enable_debug_command` must be on."""
+    from rlite.engine.commands.dispatch import execute
+    from rlite.engine.core.connection import Client
+    from rlite.engine.reply import Simple
+
+    reply = execute(server, Client(), [b"DEBUG", b"DIGEST"])
+    assert isinstance(reply, Simple), reply
+    return reply.text.encode()

@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -56,6 +56,16 @@ class Journal(Protocol):
         """To be called before a caller in this process is answered. False: it may not be on disk."""
 
 
+class Rewriter(Protocol):
+    """Who writes the log anew (persistence/rewriting.py)."""
+
+    def ask(self) -> bool:
+        """Begins, or (False) notes that it is to begin when another child is done."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What INFO persistence says of the log."""
+
+
 @dataclass(slots=True)
 class Loading:
     """How far loading is: written by the thread that loads, read by any. While there is one, clients are
@@ -101,6 +111,7 @@ class Context:
     slow_log: SlowLog
     ids: dict[str, int]  # command name -> index of its counters
     journal: Journal | None = None  # None: nothing is logged
+    rewriter: Rewriter | None = None  # None: nothing is logged
     loading: Loading | None = None  # None: all is there
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)

@@ -212,6 +212,7 @@ def persistence(context: Context) -> Mapping[str, object]:
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
         **loading(context.loading),
+        **(context.rewriter.facts() if context.rewriter is not None else {}),
     }
 
 

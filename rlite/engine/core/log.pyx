@@ -28,6 +28,7 @@ cdef extern from *:
     void rl_batch_set(void* batch) nogil
 
 cdef enum:
+    RELIEF = 1 << 16           # bytes that are written before the end of a turn
     KEEP = 1 << 18             # a larger buffer is given back once it is written
     PATIENCE = 1 << 25         # bytes that may wait for a sync to end, before somebody writes all the same
     LONGEST = 0xffff0000       # bytes of RESP in one record
@@ -79,6 +80,7 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
     cdef char select[SELECT_SIZE]
     cdef int n = 0
     cdef size_t whole
+    cdef int64_t unsynced
     cdef char* to
     pthread_mutex_lock(&l.mutex)
     if first != l.database:
@@ -99,7 +101,9 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
         memcpy(to, resp, size)
         if many:
             memcpy(to + size, EXEC_RESP, EXEC_SIZE)
-        seal_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first, l.seed)
+        unsynced = l.appended - rl_load(&l.durable)
+        seal_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first,
+                    <uint32_t>min(unsynced, <int64_t>0xffffffff), l.seed)
         l.fresh.size += HEAD_SIZE + whole + CRC_SIZE
         l.database = last
         rl_bump(&l.offset, whole)
@@ -234,6 +238,19 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
                     lose(l, error)
     pthread_mutex_unlock(&l.file_mutex)
     return error == 0 or not wrote
+
+
+cdef void log_relieve(log_t* l) noexcept nogil:
+    """Writes what has piled up in the middle of a turn, while it is still in the processor's cache."""
+    cdef int error
+    if rl_load(&l.appended) - rl_load(&l.written) < RELIEF or rl_load_int(&l.refusing) or rl_load_int(&l.syncing):
+        return
+    pthread_mutex_lock(&l.file_mutex)
+    if not l.lost:
+        error = flush(l)
+        if error:
+            rl_store_int(&l.refusing, error)
+    pthread_mutex_unlock(&l.file_mutex)
 
 
 cdef int tick(log_t* l, bint syncing) noexcept nogil:

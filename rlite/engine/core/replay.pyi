@@ -12,6 +12,7 @@ class Replay:
 
     offset: int
     selected: int
+    longest: int
     def __init__(
         self,
         keyspace: Keyspace,
@@ -27,6 +28,8 @@ class Replay:
     def count(self) -> int: ...
     @property
     def last_ms(self) -> int: ...
+    @property
+    def broken_at(self) -> int: ...
     @property
     def failure(self) -> tuple[list[bytes], str] | None: ...
     def records(self, data: Buffer, size: int, at: int, seed: int, until: int) -> tuple[str, int]:

@@ -86,6 +86,7 @@ cdef class Replay:
     cdef bint locked
     cdef int database              # of the next command
     cdef size_t fault_at           # where STOP_FAILED happened
+    cdef readonly size_t broken_at     # where in the buffer the last command began that does not end, or is none
     cdef int64_t _commands
     cdef int64_t _failed
     cdef int64_t _offset           # where the next record may begin
@@ -132,6 +133,15 @@ cdef class Replay:
     def last_ms(self):
         """Unix time of the last good record, or of the last line that tells it; 0: none did."""
         return self._last_ms
+
+    @property
+    def longest(self):
+        """Bytes that an argument may have; one that says it has more makes its command none."""
+        return self.parse.max_bulk
+
+    @longest.setter
+    def longest(self, int64_t size):
+        self.parse.max_bulk = size
 
     @property
     def selected(self):
@@ -243,6 +253,7 @@ cdef class Replay:
             if data[at] == c'#':
                 why = self.remark(data, size)
             elif data[at] != c'*':
+                self.broken_at = at
                 why = STOP_RESP
             else:
                 why = self.whole(data, size)
@@ -269,7 +280,9 @@ cdef class Replay:
 
     cdef stop_t whole(self, const char* data, size_t size) noexcept nogil:
         """One command, complete."""
-        cdef parsed what = parse_request(&self.parse, data, size)
+        cdef parsed what
+        self.broken_at = self.parse.pos
+        what = parse_request(&self.parse, data, size)
         if what == PARSED_COMMAND:
             return STOP_UNTIL
         self.abandon()
@@ -278,7 +291,9 @@ cdef class Replay:
     cdef stop_t remark(self, const char* data, size_t size) noexcept nogil:
         """A line that begins with `#`; `#TS:` and Unix seconds tell when the commands behind it ran."""
         cdef int64_t seconds
-        cdef parsed what = parse_request(&self.parse, data, size)
+        cdef parsed what
+        self.broken_at = self.parse.pos
+        what = parse_request(&self.parse, data, size)
         if what == PARSED_MORE:
             return STOP_SHORT
         if what != PARSED_INLINE:
@@ -298,6 +313,7 @@ cdef class Replay:
             return why
         while True:
             at = self.parse.pos
+            self.broken_at = at
             if at == size:
                 return STOP_SHORT
             if data[at] == c'#':

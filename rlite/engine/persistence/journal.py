@@ -10,7 +10,6 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +21,8 @@ from rlite.engine.persistence.manifest import Manifest
 from rlite.engine.persistence.snapshot import History
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlite.engine.commands.context import Context
 
 LOG = logging.getLogger("rlite.log")
@@ -69,7 +70,9 @@ class Journal:
         self.manifest = Manifest(server.replication_id)
         self.changing = threading.RLock()
         self.tasks: list[Callable[[], None]] = []
-        self.syncing = True  # False: a child writes, and no-appendfsync-on-rewrite says to leave the disk to it
+        self.syncing = (
+            True  # False: a child writes, and no-appendfsync-on-rewrite says to leave the disk to it
+        )
         self.base_bytes = 0  # of all files when the log was last rewritten
         self._closed_bytes = 0  # of all files but the segment that is being written
         self._next = 1
@@ -82,8 +85,9 @@ class Journal:
     # --- life ---
 
     def open(self, past: Past) -> None:
-        """Begins a new segment behind what there is, and has changes logged. Nobody else is there yet, or every
-        stripe is locked. Raises OSError.
+        """Begins a new segment behind what there is, and has changes logged. Nobody else is there yet.
+
+        Raises OSError.
         """
         self.make_directory()
         before = past.manifest
@@ -131,7 +135,7 @@ class Journal:
             self._thread.start()
 
     def close(self) -> None:
-        """Writes and syncs what there is, and logs no more. Every stripe is locked, or nobody changes anything."""
+        """Writes and syncs what there is, and logs no more. Nobody changes anything any longer."""
         self._stopping.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
@@ -150,7 +154,9 @@ class Journal:
         header = segment.Header.new(self.server.replication_id, offset)
         number, name = self._next, segment.segment_name(self.stem, self._next)
         path = self.path(name)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, files.MODE)
+        descriptor = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, files.MODE
+        )
         try:
             os.write(descriptor, header.packed())
             os.fsync(descriptor)
@@ -209,7 +215,9 @@ class Journal:
                 os.strerror(error),
             )
         else:
-            LOG.error("the log could not be written (%s): writes are refused until it can", os.strerror(error))
+            LOG.error(
+                "the log could not be written (%s): writes are refused until it can", os.strerror(error)
+            )
 
 
 def seconds_since(started: float) -> int:

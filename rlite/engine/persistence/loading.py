@@ -13,7 +13,7 @@ from rlite.engine.config import Config
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence import recovery
 from rlite.engine.persistence.lock import DirectoryLock
-from rlite.engine.persistence.recovery import Recovered, RecoveryError, Source
+from rlite.engine.persistence.outcome import Recovered, RecoveryError, Source
 
 log = logging.getLogger("rlite")
 TELL_SECONDS = 2.0  # between two lines on how far loading is
@@ -34,7 +34,7 @@ def own(config: Config) -> DirectoryLock:
     try:
         if not directory.is_dir():
             # Where the user's state goes all of the way may be missing; elsewhere that is likely a slip.
-            directory.mkdir(0o700, parents=config.is_default("dir"))
+            directory.mkdir(0o700, parents=config.origin("dir") == "default")
         return DirectoryLock(directory)
     except OSError as fault:
         raise RliteError(f"cannot use {directory} for the data: {os.strerror(fault.errno or 0)}") from None

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlite.engine import errors
+from rlite.engine.core.database import KeyspaceBusyError
 from rlite.engine.errors import CommandError
 from rlite.engine.persistence import files, segment, snapshot
+from rlite.engine.persistence.forking import ChildBusyError, Forks, Outcome
 from rlite.engine.persistence.journal import Begun, Journal, seconds_since
 from rlite.engine.persistence.manifest import Manifest
 from rlite.engine.persistence.snapshot import History
@@ -25,13 +27,19 @@ if TYPE_CHECKING:
     from rlite.engine.core.database import Database
 
 LOG = logging.getLogger("rlite.log")
+PURPOSE = "aof"
 RETRY_SECONDS = 10.0  # between two tries to write a log anew that has lost something
+
+
+def part_of(base: Path, pid: int) -> Path:
+    """What a child writes, until it is whole: a name of its own, for a child may outlive its parent."""
+    return base.with_name(f"{base.name}.part-{pid}")
 
 
 class Rewriter:
     """The rewrites of one server's log."""
 
-    def __init__(self, journal: Journal, forks: "Forks") -> None:
+    def __init__(self, journal: Journal, forks: Forks) -> None:
         self._journal = journal
         self._forks = forks
         self.scheduled = False
@@ -48,11 +56,11 @@ class Rewriter:
     def ask(self) -> bool:
         """BGREWRITEAOF: begins one, or notes that one is to begin when the other child is done (False).
 
-        Raises CommandError, OSError.
+        Raises CommandError, OSError, KeyspaceBusyError.
         """
         if self._started is not None:
             raise CommandError(errors.REWRITE_IN_PROGRESS)
-        if self._forks.busy:
+        if self._forks.current is not None:
             self.scheduled = True
             return False
         self.start()
@@ -62,7 +70,7 @@ class Rewriter:
         """Begins a rewrite that is due; called twice a second."""
         journal, config = self._journal, self._journal.server.config
         journal.syncing = self._started is None or not config.flag("no-appendfsync-on-rewrite")
-        if self._started is not None or self._forks.busy or time.monotonic() < self._retry_at:
+        if self._started is not None or self._forks.current is not None or time.monotonic() < self._retry_at:
             return
         percentage, grown = config.int("auto-aof-rewrite-percentage"), journal.bytes
         due = (
@@ -75,14 +83,16 @@ class Rewriter:
         try:
             self.start()
         except OSError as fault:
-            self._failed(f"could not begin: {os.strerror(fault.errno or 0)}")
+            self._failed(f"it could not begin: {os.strerror(fault.errno or 0)}")
+        except (ChildBusyError, KeyspaceBusyError):
+            pass  # the next look comes soon
 
     # --- how ---
 
     def start(self) -> None:
-        """Begins a rewrite. Raises OSError; the log goes on as it was."""
+        """Begins a rewrite. Raises OSError, ChildBusyError, KeyspaceBusyError; the log goes on as it was."""
         journal = self._journal
-        log, server = journal.log, journal.server
+        log = journal.log
         with journal.changing:
             begun = journal.new_segment(log.offset)
             former = journal.manifest
@@ -95,7 +105,7 @@ class Rewriter:
             except BaseException:
                 self._undo(begun, former)
                 raise
-            part = journal.path(segment.base_name(journal.stem, begun.number) + ".part")
+            base = journal.path(segment.base_name(journal.stem, begun.number))
             offset = 0
             switched = False
 
@@ -105,9 +115,15 @@ class Rewriter:
                 offset, switched = log.offset, True
 
             try:
-                self._forks.start("aof-rewrite", lambda db: self._write(db, part, offset), switch,
-                                  lambda outcome: self._done(outcome, begun, part, offset))  # fmt: skip
-                self.scheduled, self._started = False, time.monotonic()
+                self._started = time.monotonic()
+                pid = self._forks.start(
+                    PURPOSE, lambda db, page: self._write(db, page, base, offset), switch,
+                    done=lambda outcome: self._done(outcome, begun, base, offset),
+                )  # fmt: skip
+                self.scheduled = False
+            except BaseException:
+                self._started = None
+                raise
             finally:
                 if switched:
                     log.finish_switch()
@@ -115,7 +131,7 @@ class Rewriter:
                 else:
                     log.abandon_switch()
                     self._undo(begun, former)
-        LOG.info("rewriting the log: %s continues what process %d writes", begun.name, self._forks.pid)
+        LOG.info("rewriting the log: process %d writes what %s continues", pid, begun.name)
 
     def _undo(self, begun: Begun, former: Manifest) -> None:
         """Takes back a segment that nothing was written to."""
@@ -126,45 +142,44 @@ class Rewriter:
         with contextlib.suppress(OSError):
             journal.path(begun.name).unlink()
 
-    def _write(self, db: "Database", part: Path, offset: int) -> None:
+    def _write(self, db: "Database", page: memoryview, base: Path, offset: int) -> None:
         """In the child: the new base, on disk when this returns."""
-        server = self._journal.server
+        server, part = self._journal.server, part_of(base, os.getpid())
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, files.MODE)
         snapshot.write(
             descriptor, db, server.keyspace, server.config, log_base=True,
-            history=History(server.replication_id, offset), progress=self._forks.progress,
+            history=History(server.replication_id, offset), progress=page,
         )  # fmt: skip
         os.fsync(descriptor)
 
-    def _done(self, outcome: "Outcome", begun: Begun, part: Path, offset: int) -> None:
+    def _done(self, outcome: Outcome, begun: Begun, base: Path, offset: int) -> None:
         """The child has ended: its base takes the place of what it holds, or all stays as it is."""
-        journal = self._journal
+        part = part_of(base, outcome.pid)
         self._last_cow = outcome.cow_bytes
         try:
-            if not outcome.fine:
-                with contextlib.suppress(OSError):
-                    part.unlink()
-                self._failed(outcome.reason)
+            if outcome.fault:
+                self._failed(outcome.fault)
                 return
-            with journal.changing:
-                self._take_over(begun, part, offset)
+            with self._journal.changing:
+                self._take_over(begun, part, base, offset)
             self._last_fine = True
             self._count += 1
             LOG.info("the log was rewritten in %.3f seconds", outcome.seconds)
         except OSError as fault:
             self._failed(os.strerror(fault.errno or 0))
         finally:
+            with contextlib.suppress(OSError):
+                part.unlink()
             self._last_seconds = int(outcome.seconds)
             self._started = None
 
-    def _take_over(self, begun: Begun, part: Path, offset: int) -> None:
+    def _take_over(self, begun: Begun, part: Path, base: Path, offset: int) -> None:
         journal = self._journal
-        base = segment.base_name(journal.stem, begun.number)
-        part.rename(journal.path(base))
+        part.rename(base)
         files.sync_directory(journal.directory)
         before = journal.manifest
         kept = before.segments[before.segments.index(begun.name) :]
-        journal.put_manifest(replace(before, base=base, base_offset=offset, segments=kept))
+        journal.put_manifest(replace(before, base=base.name, base_offset=offset, segments=kept))
         journal.log.heal()
         journal.note_sizes(rewritten=True)
         if not journal.server.config.flag("aof-disable-auto-gc"):

@@ -15,6 +15,7 @@ from rlite.engine.errors import RliteError
 
 MAGIC = b"RLITEAOF"
 VERSION = 1
+ID_SIZE = 40  # of a replication id
 _LAYOUT = struct.Struct("<8sII40sqqQ")  # magic, version, size of the header, id, first offset, made, salt
 SIZE = _LAYOUT.size + 4  # and the CRC-32 of all that
 
@@ -58,6 +59,31 @@ class Header:
 def seed_of(salt: bytes) -> int:
     """What the CRC of each record starts from, from the eight bytes of the salt."""
     return zlib.crc32(salt)
+
+
+def salt_for(seed: int) -> int:
+    """A salt that gives a seed: for a segment whose header was lost, and whose records tell the seed.
+
+    The first half is random. The second is what leads from there to the seed: four steps of the CRC are taken
+    back from it, which is possible because each entry of the CRC's table has a highest byte of its own.
+    """
+    first = os.urandom(4)
+    state = ~seed & 0xFFFFFFFF
+    for _ in range(4):
+        entry = _BY_HIGHEST[state >> 24]
+        state = ((state ^ _TABLE[entry]) << 8 & 0xFFFFFFFF) | entry
+    second = state ^ (~zlib.crc32(first) & 0xFFFFFFFF)
+    return int.from_bytes(first + second.to_bytes(4, "little"), "little")
+
+
+def _entry(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0xEDB88320 if byte & 1 else 0)
+    return byte
+
+
+_TABLE = [_entry(byte) for byte in range(256)]
+_BY_HIGHEST = {entry >> 24: byte for byte, entry in enumerate(_TABLE)}
 
 
 def read_header(data: bytes) -> Header:
