@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
     "snapshot": ("rlite.cli.snapshot", "snapshot"),
+    "aof-check": ("rlite.cli.aof_check", "aof_check"),
 }
 
 

@@ -116,7 +116,7 @@ def shown(config: Config, name: str) -> str:
 def run(config: Config, port_file: Path | None) -> int:
     """Serves until it is told to stop. Returns the exit code; raises RliteError where it cannot start."""
     from rlite.engine.logs import set_up
-    from rlite.engine.persistence.feeding import StoppedError
+    from rlite.engine.persistence.replaying import StoppedError
     from rlite.engine.server import Server
 
     set_up(config.text("loglevel"), config.text("logfile"))

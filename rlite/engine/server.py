@@ -234,11 +234,11 @@ class Server:
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
+        self.start_background()
         for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
-        self.start_background()
         self.load()
 
     # --- loading ---

@@ -2,10 +2,13 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from rlite.engine.commands import blocking
+from rlite.engine.commands.context import Context
 from rlite.engine.commands.dispatch import execute
 from rlite.engine.config import Config
 from rlite.engine.core.connection import Client
@@ -23,6 +26,7 @@ from support.programs import quote, words
 Effect = tuple[int, list[bytes]]  # (database, command)
 DATABASES = 3
 SEED = 1
+SOON_MS = 2000
 # When a consumer was seen last is in no log, Redis's neither.
 UNLOGGED = ("seen-time", "active-time")
 
@@ -133,13 +137,24 @@ class Logged:
         self.journal.clear()
 
     def state(self) -> dict[str, object]:
-        """The digest of all data, and what it leaves out: deadlines, and what is known of consumer groups."""
-        found: dict[str, object] = {"digest": native(execute(self.context, Client(), [b"DEBUG", b"DIGEST"]))}
-        for index in range(DATABASES):
-            db = Database(self.server.keyspace, index)
-            for key in sorted(db.keys()):
-                found[f"{index} {key!r}"] = facts(self.context, db, key)
-        return found
+        """The digest of all data, and what it leaves out: deadlines, and what is known of consumer groups.
+
+        What is about to go is waited for, until it has gone: it must not do so between two looks.
+        """
+        while True:
+            found = {
+                (index, key): facts(self.context, db, key)
+                for index in range(DATABASES)
+                for db in [Database(self.server.keyspace, index)]
+                for key in sorted(db.keys())
+            }
+            now = time.time_ns() // 1_000_000
+            soon = [at for each in found.values() for at in each.deadlines if at < now + SOON_MS]
+            if not soon and all(each.kind for each in found.values()):
+                break
+            time.sleep(max(1, max(soon, default=now) + 1 - now) / 1000)
+        digest = native(execute(self.context, Client(), [b"DEBUG", b"DIGEST"]))
+        return {"digest": digest} | {f"{index} {key!r}": each for (index, key), each in found.items()}
 
     def close(self) -> None:
         self.empty()
@@ -147,20 +162,31 @@ class Logged:
         self.journal.close()
 
 
-def facts(context: object, db: Database, key: bytes) -> object:
-    """What there is to say of a key beside its value."""
-    kind = db.type(key)
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What there is to say of a key beside its value. deadlines: its own, and those of its fields."""
+
+    kind: str | None
+    deadlines: tuple[int, ...]
+    more: object
+
+
+def facts(context: Context, db: Database, key: bytes) -> Facts:
+    kind, own = db.type(key), db.deadline(key)
     more: object = None
+    deadlines = [] if own is None else [own]
     if kind == "hash":
         db.lock([key])
-        view = db.hash_(key, create=True)
-        more = {name: view.deadline(name) for name, _ in sorted(view.items())}
+        view = db.hash_(key)
+        fields = [] if view is None else sorted(view.items())
+        more = {name: None if view is None else view.deadline(name) for name, _ in fields}
+        deadlines += [at for at in more.values() if at is not None]
         db.unlock()
     elif kind == "stream":
         client = Client()
         client.resp, client.database = 3, db.index
-        more = lasting(native(execute(context, client, [b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"])))  # type: ignore[arg-type]
-    return kind, db.deadline(key), more
+        more = lasting(native(execute(context, client, [b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"])))
+    return Facts(kind, tuple(deadlines), more)
 
 
 def lasting(value: Value) -> Value:

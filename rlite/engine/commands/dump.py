@@ -95,12 +95,12 @@ def restore(call: Call) -> Reply:
         return OK
     call.db.delete(key)
     put_value(call.db, key, value)
-    if deadline:
+    call.db.set_use(key, None if idle is None else idle * 1000, frequency)
+    if deadline:  # nobody looks at it again before the log has it: it may be past by then, and DEL come first
         deadline = min(deadline, 2**62)
         call.db.set_deadline(key, deadline)
         if not absolute:
             call.log_as(call.args[0], key, b"%d" % deadline, *call.args[3:], b"ABSTTL")
-    call.db.set_use(key, None if idle is None else idle * 1000, frequency)
     call.changed()
     call.notify("g", "restore", key)
     return OK

@@ -9,15 +9,10 @@
 #ifndef RLITE_CRC32_H
 #define RLITE_CRC32_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "platform.h"
 
 static uint32_t rl_crc_table[8][256];
 static int rl_crc_folds; /* whether the processor can */
-
-static inline uint32_t rl_le32(const unsigned char *p) {
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
 
 /* Of a state that is inverted already, as below. */
 static inline uint32_t rl_crc_tables(uint32_t crc, const unsigned char *p, size_t n) {

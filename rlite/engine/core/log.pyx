@@ -28,6 +28,7 @@ cdef extern from *:
     void rl_batch_set(void* batch) nogil
 
 cdef enum:
+    RELIEF = 1 << 16           # bytes that are written before the end of a turn
     KEEP = 1 << 18             # a larger buffer is given back once it is written
     PATIENCE = 1 << 25         # bytes that may wait for a sync to end, before somebody writes all the same
     LONGEST = 0xffff0000       # bytes of RESP in one record
@@ -237,6 +238,19 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
                     lose(l, error)
     pthread_mutex_unlock(&l.file_mutex)
     return error == 0 or not wrote
+
+
+cdef void log_relieve(log_t* l) noexcept nogil:
+    """Writes what has piled up in the middle of a turn, while it is still in the processor's cache."""
+    cdef int error
+    if rl_load(&l.appended) - rl_load(&l.written) < RELIEF or rl_load_int(&l.refusing) or rl_load_int(&l.syncing):
+        return
+    pthread_mutex_lock(&l.file_mutex)
+    if not l.lost:
+        error = flush(l)
+        if error:
+            rl_store_int(&l.refusing, error)
+    pthread_mutex_unlock(&l.file_mutex)
 
 
 cdef int tick(log_t* l, bint syncing) noexcept nogil:

@@ -27,7 +27,8 @@ cdef enum scanned:
     SCAN_BACK                  # a good record whose offset (`found`) falls below `wanted`
     SCAN_RESP                  # a good record that holds no RESP, or no whole transaction; `place`: where in the file
     SCAN_COMMAND               # with deep: unknown command, wrong arity, database: `place`, `why`
-    SCAN_ERROR                 # a read failed: errno in `found`
+    SCAN_UNTIL                 # what comes now is later than what was asked for
+    SCAN_ERROR                 # a read failed
 
 cdef enum objection:
     WHY_NOTHING

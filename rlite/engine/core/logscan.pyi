@@ -36,6 +36,10 @@ class Pass:
     def by_name(self) -> dict[bytes, int]: ...
     @property
     def transactions(self) -> int: ...
+    def stop_behind(self, place: int | None, ms: int | None) -> None:
+        """Has `run` stop ("until") before the first record that ends behind an offset of the history (of a
+        file of Redis's: a place in it), or is later than a Unix time in ms. None: no limit.
+        """
     def nonzero(self, at: int) -> int:
         """The first byte from `at` on that is not 0; the size where all are."""
     def heads(self, at: int, end: int) -> int:

@@ -13,13 +13,15 @@ from rlite.engine.core.windows cimport (
 
 STATES = {
     SCAN_MORE: "more", SCAN_END: "end", SCAN_SHORT: "short", SCAN_LENGTH: "length", SCAN_CRC: "crc",
-    SCAN_BACK: "back", SCAN_RESP: "resp", SCAN_COMMAND: "command",
+    SCAN_BACK: "back", SCAN_RESP: "resp", SCAN_COMMAND: "command", SCAN_UNTIL: "until",
 }
 REASONS = {
     WHY_NOTHING: "", WHY_UNKNOWN: "unknown", WHY_ARITY: "arity", WHY_DATABASE: "database", WHY_NESTED: "nested",
     WHY_OUTSIDE: "outside", WHY_UNENDED: "unended",
 }
 OTHERS = "(others)"            # names that no longer fitted the table
+
+cdef int64_t MAX = (<int64_t>1 << 62) - 1 + (<int64_t>1 << 62)
 
 cdef enum:
     LINE = 32                  # more than `*1048576\r\n` or `$536870912\r\n` take
@@ -180,6 +182,7 @@ cdef class Pass:
     cdef readonly int64_t records      # whole ones (a transaction of Redis's log counts as one)
     cdef int64_t first_ms_, last_ms_
     cdef readonly int64_t durable      # bytes before this were on disk when some good record was written
+    cdef int64_t until_place, until_ms # stop before what goes beyond them
     cdef objection why_
     cdef char culprit[NAME_MAX]
     cdef size_t culprit_size
@@ -190,6 +193,7 @@ cdef class Pass:
             raise MemoryError
         memset(self.names, 0, sizeof(names_t))
         self.first_ms_ = self.last_ms_ = -1
+        self.until_place = self.until_ms = MAX
 
     def __dealloc__(self):
         window_close(&self.w)
@@ -231,6 +235,12 @@ cdef class Pass:
         if why != WHY_DATABASE:
             self.found = c.argc
         return SCAN_COMMAND
+
+    def stop_behind(self, place, ms):
+        """Has `run` stop ("until") before the first record that ends behind an offset of the history (of a file of
+        Redis's: a place in it), or is later than a Unix time in ms. None: no limit."""
+        self.until_place = MAX if place is None else place
+        self.until_ms = MAX if ms is None else ms
 
     cdef object result(self, scanned state):
         if state == SCAN_ERROR:
@@ -482,6 +492,8 @@ cdef class LogScan(Pass):
             self.wanted = self.least
             self.found = offset
             return SCAN_BACK
+        if ms > self.until_ms or offset + length - FIELDS_SIZE > self.until_place:
+            return SCAN_UNTIL
         state = self.body(self.at + HEAD_SIZE, self.end - CRC_SIZE)
         if state == SCAN_MORE and self.deep and database >= self.databases:
             self.why_ = WHY_DATABASE
@@ -647,6 +659,8 @@ cdef class AofScan(Pass):
                     self.place = self.at + <int64_t>i
                     return SCAN_RESP
                 seconds = seconds * 10 + (p[i] - c'0')
+            if seconds * 1000 > self.until_ms:
+                return SCAN_UNTIL
             self.last_ms_ = seconds * 1000
             if self.first_ms_ < 0:
                 self.first_ms_ = self.last_ms_
@@ -681,9 +695,12 @@ cdef class AofScan(Pass):
         if state == WALK_BAD:
             self.place = at
             return SCAN_RESP
+        if at > self.until_place:
+            return SCAN_UNTIL
         why = self.count(&c)
         if why != WHY_NOTHING:
             verdict = self.object_to(&c, why, self.at)
+        self.wanted = at                           # where `skip` goes
         if is_name(&c, b"MULTI", 5):
             if self.multi >= 0:
                 self.object_to(&c, WHY_NESTED, self.at)
@@ -699,13 +716,11 @@ cdef class AofScan(Pass):
             self.records += 1
         if verdict == SCAN_MORE:
             self.at = at
-        else:
-            self.wanted = at
         return verdict
 
     def run(self, int64_t budget):
         """Goes on for about `budget` bytes: "more", or why it has stopped, with `at` at the command that is wrong. Call
-        `skip` (only after "command") or `find` then."""
+        `skip` (where `why` says something) or `find` then."""
         cdef scanned state = SCAN_MORE
         cdef int64_t until = self.at + budget
         with nogil:
@@ -714,7 +729,10 @@ cdef class AofScan(Pass):
         return self.result(state)
 
     def skip(self):
-        """Passes over a command that is whole but was objected to ("command")."""
+        """Passes over a command that is whole but was objected to: "command", or "resp" with a reason in `why`. A
+        second MULTI begins a transaction anew."""
+        if self.why_ == WHY_NESTED:
+            self.multi = self.at
         self.at = self.wanted
 
     def chain(self, int64_t at, int most):

@@ -3,6 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from rlite.engine.core.platform cimport rl_put_le32, rl_put_le64
+
 cdef extern from "crc32.h" nogil:
     void rl_crc_init() noexcept
     uint32_t rl_crc32(uint32_t crc, const unsigned char* p, size_t n) noexcept
@@ -14,38 +16,14 @@ cdef uint32_t crc32(uint32_t crc, const char* data, size_t size) noexcept nogil:
     return rl_crc32(crc, <const unsigned char*>data, size)
 
 
-cdef void put32(char* to, uint32_t v) noexcept nogil:
-    cdef int i
-    for i in range(4):
-        to[i] = <char>(v >> (8 * i))
-
-
-cdef void put64(char* to, int64_t v) noexcept nogil:
-    cdef int i
-    for i in range(8):
-        to[i] = <char>(<uint64_t>v >> (8 * i))
-
-
-cdef uint32_t take32(const char* at) noexcept nogil:
-    cdef uint32_t v = 0
-    cdef int i
-    for i in range(4):
-        v |= <uint32_t>(<unsigned char>at[i]) << (8 * i)
-    return v
-
-
-cdef int64_t take64(const char* at) noexcept nogil:
-    return <int64_t>(take32(at) | <uint64_t>take32(at + 4) << 32)
-
-
 cdef void seal_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
                       uint32_t unsynced, uint32_t seed) noexcept nogil:
-    put32(record, <uint32_t>(FIELDS_SIZE + resp_size))
-    put64(record + 4, offset)
-    put64(record + 12, ms)
-    put32(record + 20, database)
-    put32(record + 24, unsynced)
-    put32(record + HEAD_SIZE + resp_size, crc32(seed, record, HEAD_SIZE + resp_size))
+    rl_put_le32(record, <uint32_t>(FIELDS_SIZE + resp_size))
+    rl_put_le64(record + 4, <uint64_t>offset)
+    rl_put_le64(record + 12, <uint64_t>ms)
+    rl_put_le32(record + 20, database)
+    rl_put_le32(record + 24, unsynced)
+    rl_put_le32(record + HEAD_SIZE + resp_size, crc32(seed, record, HEAD_SIZE + resp_size))
 
 
 cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t seed, record_t* r) noexcept nogil:

@@ -14,14 +14,11 @@ from rlite.engine.core.rdb import RdbError
 from rlite.engine.core.rdbload import Loaded
 from rlite.engine.persistence import snapshot
 from rlite.engine.persistence.outcome import RecoveryError
+from rlite.engine.persistence.replaying import StoppedError
 from rlite.engine.persistence.snapshot import SnapshotError
 
 CHUNK = 4 << 20  # bytes between two looks at whether to stop; some 20 ms of replay
 Step = Callable[[bytearray, int, int], tuple[str, int]]
-
-
-class StoppedError(Exception):
-    """The server was told to stop while it loaded."""
 
 
 def feed(file: FileIO, at: int, size: int, step: Step, progress: Loading) -> tuple[str, int]:

@@ -34,7 +34,7 @@ def own(config: Config) -> DirectoryLock:
     try:
         if not directory.is_dir():
             # Where the user's state goes all of the way may be missing; elsewhere that is likely a slip.
-            directory.mkdir(0o700, parents=config.is_default("dir"))
+            directory.mkdir(0o700, parents=config.origin("dir") == "default")
         return DirectoryLock(directory)
     except OSError as fault:
         raise RliteError(f"cannot use {directory} for the data: {os.strerror(fault.errno or 0)}") from None

@@ -48,6 +48,8 @@ class DirectoryLock:
     def release(self) -> None:
         """Lets others have it. May be called again, to no effect."""
         _held.discard(self)
+        if self._descriptor >= 0:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)  # for a child that has just been forked as well
         self.forget()
 
     def forget(self) -> None:

@@ -34,7 +34,7 @@ class OwnLog:
         self.keyspace = server.keyspace
         self.progress = progress
         self.truncated = truncated
-        self.replay = Replay(server.keyspace, server.table, replaying.runner(server), True)
+        self.replay = Replay(server.keyspace, server.table, replaying.runner(server, progress.stop), True)
         self.replay.offset = self.manifest.base_offset
         self.histories: list[str] = []  # of the segments so far, each once where several follow each other
         self.reached = -1  # the offset where something was cut off; -1: nothing was

@@ -68,7 +68,7 @@ class Fault:
     at, end: bytes of the file that cannot be used; end: where something good begins again, or its size.
     record: its number, from 1, among those that were good so far. commands: how many seem to have stood
     there. last_end: where the last good record before it ends; last_offset, last_ms: that record's (None:
-    there is none).
+    there is none). grave: never a torn tail, even when nothing good follows.
     """
 
     path: Path
@@ -82,6 +82,7 @@ class Fault:
     last_end: int = 0
     last_offset: int | None = None
     last_ms: int | None = None
+    grave: bool = False
 
     @property
     def size(self) -> int:
@@ -96,7 +97,8 @@ class Reading:
     size: as far as it was looked at; spans: what is good in it, (from, to) in the file, header and preamble
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
-    no longer holds; durable: the bytes before this one were on disk when some good record was written.
+    no longer holds; durable: the bytes before this one were on disk when some good record was written; until:
+    whether it was read only up to the limit that How set.
     """
 
     path: Path
@@ -117,6 +119,7 @@ class Reading:
     last_offset: int | None = None
     offset_end: int | None = None
     durable: int = 0
+    until: bool = False
 
     @property
     def damage(self) -> list[Fault]:
@@ -139,10 +142,10 @@ def verdict(readings: list[Reading]) -> Verdict:
         return Verdict.UNREADABLE
     damaged = False
     for reading in readings:
-        if damaged and reading.spans:
+        if (damaged and reading.spans) or any(fault.grave for fault in reading.faults):
             return Verdict.MIDDLE
         if reading.damage:
-            if reading.good_behind or reading.damage[0].kind is Kind.BACK:
+            if reading.good_behind or reading.damage[0].kind is Kind.BACK:  # not torn, but not in its place
                 return Verdict.MIDDLE
             damaged = True
     return Verdict.TORN_TAIL if damaged else Verdict.FINE
@@ -168,6 +171,8 @@ class How:
     """How closely to look. arities: of declared commands, by name in upper case; deep: object to commands
     that are not declared or disagree with that; live: a server is writing, so a record that is not all
     there yet is none. seeds: of other segments, and their names, to tell what a stale record is of.
+    until_offset, until_ms: read nothing that ends behind this offset of the history (of a file of Redis's:
+    this place in it), or is later than this Unix time.
     """
 
     arities: Mapping[bytes, int] = field(default_factory=dict)
@@ -175,6 +180,8 @@ class How:
     databases: int = 1 << 31
     live: bool = False
     seeds: Mapping[int, str] = field(default_factory=dict)
+    until_offset: int | None = None
+    until_ms: int | None = None
 
 
 PLAIN = How()
@@ -185,12 +192,9 @@ def read_segment(
 ) -> Reading:
     """Reads a segment of ours. least: the offset at which the one before it ended; size: look no further.
 
-    A file of no bytes has no header, no records and no fault: whether it may stand where it stands is for the
-    caller to say. Raises OSError where the file cannot be read.
+    Raises OSError where the file cannot be read.
     """
     with opened(path, size) as (descriptor, there):
-        if there == 0:
-            return Reading(path, 0)
         head = os.pread(descriptor, segment.SIZE, 0)[:there]
         try:
             header = segment.read_header(head)
@@ -201,7 +205,9 @@ def read_segment(
             newer = Fault(path, Kind.NEWER, 0, there, expected=f"version {segment.VERSION}", found=str(fault))
             return Reading(path, there, faults=(newer,))
         except HeaderError as fault:
-            damaged = Fault(path, Kind.HEADER, 0, min(there, segment.SIZE), found=str(fault))
+            damaged = Fault(
+                path, Kind.HEADER, 0, min(there, segment.SIZE), found=str(fault) if there else "an empty file"
+            )
             return _without_header(damaged, descriptor, there, least=least, how=how, tick=tick)
         scan = LogScan(
             descriptor, there, segment.SIZE, header.seed, max(least, header.first),
@@ -226,11 +232,14 @@ def _without_header(fault: Fault, descriptor: int, size: int, *, least: int, how
     fault = replace(fault, expected=f"a header of {segment.SIZE} bytes with its checksum")
     if seed is None:
         zeros = scan.nonzero(0) == size
-        lost = replace(fault, kind=Kind.ZEROS if zeros else Kind.HEADER, end=size)
+        behind = size > segment.SIZE and scan.nonzero(segment.SIZE) < size
+        # Without the salt nobody can say what that is worth.
+        lost = replace(fault, kind=Kind.ZEROS if zeros and size else Kind.HEADER, end=size, grave=behind)
         return Reading(
             fault.path, size, faults=(replace(lost, commands=0 if zeros else _heads(scan, 0, size)),)
         )
     scan = LogScan(descriptor, size, segment.SIZE, seed, least, how.arities, how.deep, how.databases)
+    fault = replace(fault, grave=True)
     return _read(fault.path, scan, [fault], header=None, seed=seed, how=how, tick=tick)
 
 
@@ -273,6 +282,7 @@ def _read(
     """Runs the scan to the end of the file, and finds its place again behind each fault."""
     spans: list[tuple[int, int]] = []
     start, more, done = segment.SIZE, 0, 0
+    scan.stop_behind(how.until_offset, how.until_ms)
     while True:
         state = scan.run(PIECE)
         tick(scan.at - done)
@@ -282,7 +292,7 @@ def _read(
         at = scan.at
         if at > start:
             spans.append((start, at))
-        if state == "end":
+        if state in ("end", "until"):
             break
         fault = _fault(path, scan, state, how)
         if state in ("back", "resp", "command"):
@@ -314,6 +324,7 @@ def _read(
         path, scan.size, header, seed, tuple(spans), tuple(faults), more, scan.records, scan.transactions,
         scan.commands, scan.resp_bytes, scan.by_name, scan.first_ms, scan.last_ms, scan.first_offset,
         scan.last_offset, scan.least if scan.records else None, scan.durable if scan.records else 0,
+        until=state == "until",
     )  # fmt: skip
 
 
@@ -360,8 +371,9 @@ def _fault(path: Path, scan: LogScan, state: str, how: How) -> Fault:
             kind = Kind.COMMAND
             expected, found = objection(scan.why, scan.command, scan.found, how)
     return Fault(
-        path, kind, at, end, scan.records + 1, expected, found, 0, at, scan.last_offset, scan.last_ms
-    )
+        path, kind, at, end, scan.records + 1, expected, found, 0, at, scan.last_offset, scan.last_ms,
+        grave=state in ("resp", "command"),  # its checksum is good: it was written so
+    )  # fmt: skip
 
 
 def objection(why: str, command: bytes, number: int, how: How) -> tuple[str, str]:

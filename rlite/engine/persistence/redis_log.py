@@ -95,7 +95,9 @@ class RedisLog:
 
     def __init__(self, found: Plan, server: Context, progress: Loading, *, truncated: bool) -> None:
         self.found, self.keyspace, self.progress, self.truncated = found, server.keyspace, progress, truncated
-        self.replay = Replay(server.keyspace, server.table, replaying.runner(server), strict=False)
+        self.replay = Replay(
+            server.keyspace, server.table, replaying.runner(server, progress.stop), strict=False
+        )
         self.broken = 0  # bytes from the first command that is not run to the first that is not whole
         self.cut: list[Cut] = []
 

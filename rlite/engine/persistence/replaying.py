@@ -17,13 +17,21 @@ from rlite.engine.errors import CommandError
 from rlite.engine.reply import ErrorReply
 
 
-def runner(server: Context) -> Callable[[int, list[bytes]], tuple[str | None, bool]]:
+class StoppedError(Exception):
+    """The server was told to stop while it loaded."""
+
+
+def runner(
+    server: Context, stop: Callable[[], bool]
+) -> Callable[[int, list[bytes]], tuple[str | None, bool]]:
     """The `otherwise` of a Replay: (database, command) -> (the error it answered or None, whether that is
-    fatal: a command that nobody knows).
+    fatal: a command that nobody knows). Raises StoppedError when `stop` says so: transactions may be long.
     """
     client = Client()
 
     def run(database: int, args: list[bytes]) -> tuple[str | None, bool]:
+        if stop():
+            raise StoppedError
         client.database = database
         try:
             command = known(server, args)

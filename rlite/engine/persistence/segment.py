@@ -61,6 +61,31 @@ def seed_of(salt: bytes) -> int:
     return zlib.crc32(salt)
 
 
+def salt_for(seed: int) -> int:
+    """A salt that gives a seed: for a segment whose header was lost, and whose records tell the seed.
+
+    The first half is random. The second is what leads from there to the seed: four steps of the CRC are taken
+    back from it, which is possible because each entry of the CRC's table has a highest byte of its own.
+    """
+    first = os.urandom(4)
+    state = ~seed & 0xFFFFFFFF
+    for _ in range(4):
+        entry = _BY_HIGHEST[state >> 24]
+        state = ((state ^ _TABLE[entry]) << 8 & 0xFFFFFFFF) | entry
+    second = state ^ (~zlib.crc32(first) & 0xFFFFFFFF)
+    return int.from_bytes(first + second.to_bytes(4, "little"), "little")
+
+
+def _entry(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ (0xEDB88320 if byte & 1 else 0)
+    return byte
+
+
+_TABLE = [_entry(byte) for byte in range(256)]
+_BY_HIGHEST = {entry >> 24: byte for byte, entry in enumerate(_TABLE)}
+
+
 def read_header(data: bytes) -> Header:
     """The header that a file begins with. Raises NewerVersionError, or HeaderError for what is none."""
     if data[:8] != MAGIC[: len(data[:8])] or len(data) < 16:
