@@ -1,7 +1,7 @@
 """Children that write the data of one moment while the server goes on: at most one at a time, as in Redis.
 
-A child is forked under every lock, so what it sees is one moment, and it holds all locks itself. It must touch
-nothing that other threads might have held (it has none), sends nothing to anybody, keeps no descriptor but its
+A child is forked under every lock, so what it sees is one moment, and it holds all locks itself. It must not
+wait for anything that another thread may have held, sends nothing to anybody, keeps no descriptor but its
 own, and ends with `_exit`. The parent hears of it by a pipe and a page of shared memory. Runs with the GIL.
 """
 

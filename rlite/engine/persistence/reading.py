@@ -97,8 +97,8 @@ class Reading:
     size: as far as it was looked at; spans: what is good in it, (from, to) in the file, header and preamble
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
-    no longer holds; durable: the bytes before this one were on disk when some good record was written; until:
-    whether it was read only up to the limit that How set.
+    no longer holds; durable: the bytes before this one were on disk when some good record was written, None
+    where records do not tell; until: whether it was read only up to the limit that How set.
     """
 
     path: Path
@@ -118,7 +118,7 @@ class Reading:
     first_offset: int | None = None
     last_offset: int | None = None
     offset_end: int | None = None
-    durable: int = 0
+    durable: int | None = None
     until: bool = False
 
     @property
@@ -133,6 +133,8 @@ class Reading:
         stands before it.)
         """
         damage = self.damage
+        if self.durable is None:
+            return bool(damage and self.spans and self.spans[-1][1] > damage[0].at)
         return bool(damage) and self.durable > damage[0].at
 
 
