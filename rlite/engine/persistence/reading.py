@@ -150,7 +150,7 @@ def verdict(readings: list[Reading]) -> Verdict:
         if (damaged and reading.spans) or any(fault.grave for fault in reading.faults):
             return Verdict.MIDDLE
         if reading.damage:
-            if reading.good_behind or reading.damage[0].kind is Kind.BACK:
+            if reading.good_behind or reading.damage[0].kind is Kind.BACK:  # not torn, but not in its place
                 return Verdict.MIDDLE
             damaged = True
     return Verdict.TORN_TAIL if damaged else Verdict.FINE
