@@ -23,6 +23,11 @@ def require_package(package: str) -> None:
     pytest.skip(message)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--kills 5000`: how often the durability tests kill a server under load, all together."""
+    parser.addoption("--kills", type=int, default=None, help="SIGKILLs under load (default: 40, in CI 240)")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave hunts of minutes or hours out, unless -m asks for them."""
     if "long" in (config.option.markexpr or ""):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
+    "snapshot": ("rlite.cli.snapshot", "snapshot"),
     "aof-check": ("rlite.cli.aof_check", "aof_check"),
     "aof-repair": ("rlite.cli.aof_repair", "aof_repair"),
 }
@@ -39,6 +40,10 @@ def run(argv: list[str]) -> int:
 
     from rlite.engine.errors import RliteError
 
+    exits = {
+        "LockedError": Exit.LOCKED,
+        "DamageError": Exit.BEYOND_TRUNCATION,
+    }  # by name: not all imported yet
     try:
         code = group().main(argv, prog_name="rlite", standalone_mode=False)
         sys.stdout.flush()
@@ -49,7 +54,7 @@ def run(argv: list[str]) -> int:
         return Exit.USAGE
     except RliteError as fault:
         print(f"rlite: {fault}", file=sys.stderr)
-        return Exit.FAILED
+        return exits.get(type(fault).__name__, Exit.FAILED)
     except (KeyboardInterrupt, click.Abort):
         return Exit.INTERRUPTED
     except (BrokenPipeError, PipeClosedError):

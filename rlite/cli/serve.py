@@ -25,6 +25,8 @@ BANNER = r"""
  |_|   |_|_|\__\___|
 """
 EMPTY = '""'
+# What `rlite serve` does unless told otherwise, beyond the defaults that programs get.
+DEFAULTS: dict[str, str] = {}  # "appendonly": "yes"
 SWITCH_SECONDS = 0.0005  # how long Python work of one thread may keep the others from theirs
 
 
@@ -38,6 +40,7 @@ SWITCH_SECONDS = 0.0005  # how long Python work of one thread may keep the other
 @click.option(
     "--port-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the port here when ready."
 )
+@click.option("--ephemeral", is_flag=True, help="Keep nothing on disk: no log, no snapshots.")
 @click.option("--check-config", is_flag=True, help="Check the configuration, start nothing.")
 @click.option(
     "--print-config", is_flag=True, help="Print each directive, its value and where that came from."
@@ -47,8 +50,9 @@ SWITCH_SECONDS = 0.0005  # how long Python work of one thread may keep the other
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[CONF] [--DIRECTIVE VALUE]...")
 def serve(
-    port_file: Path | None, check_config: bool, print_config: bool, output: str, arguments: tuple[str, ...]
-) -> int:
+    *, port_file: Path | None, ephemeral: bool, check_config: bool, print_config: bool, output: str,
+    arguments: tuple[str, ...],
+) -> int:  # fmt: skip
     """Runs a server until SIGTERM or SIGINT.
 
     \b
@@ -56,6 +60,8 @@ def serve(
       rlite serve
       rlite serve /etc/redis/redis.conf
       rlite serve --port 0 --port-file ./port
+      rlite serve --ephemeral
+      rlite serve --dir /var/lib/rlite --appendonly yes
       rlite serve --maxmemory 64mb --maxmemory-policy allkeys-lru
       rlite serve - < my.conf
 
@@ -67,7 +73,10 @@ def serve(
 
     try:
         path, flags = parse_serve_args(list(arguments))
+        if ephemeral:
+            flags += [("appendonly", ["no"]), ("save", [""])]
         config = load(path, flags, os.environ)
+        settle(config)
     except ConfigErrors as fault:
         for problem in fault.problems:
             click.echo(f"rlite: {problem}", err=True)
@@ -87,6 +96,15 @@ def serve(
     return run(config, port_file)
 
 
+def settle(config: Config) -> None:
+    """Fills in what nobody has said: the defaults of a server that is a program, and where its data lies."""
+    from rlite.engine.directives import BY_NAME
+
+    for name, value in (*DEFAULTS.items(), ("dir", config.text("dir"))):
+        if config.origin(name) == "default":
+            config.put(BY_NAME[name], [value], "default")
+
+
 def shown(config: Config, name: str) -> str:
     """A directive's value, unless it is a secret."""
     from rlite.engine.directives import BY_NAME
@@ -98,6 +116,7 @@ def shown(config: Config, name: str) -> str:
 def run(config: Config, port_file: Path | None) -> int:
     """Serves until it is told to stop. Returns the exit code; raises RliteError where it cannot start."""
     from rlite.engine.logs import set_up
+    from rlite.engine.persistence.replaying import StoppedError
     from rlite.engine.server import Server
 
     set_up(config.text("loglevel"), config.text("logfile"))
@@ -110,9 +129,14 @@ def run(config: Config, port_file: Path | None) -> int:
     started = time.monotonic()
     server = Server(config)
     asked = server.asked_to_stop
-    server.start()
+    received: list[str] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopper(asked, log))
+        signal.signal(number, stopper(asked, received, log))
+    try:
+        server.start()
+    except StoppedError:
+        log.info("told to stop while loading; bye")
+        return Exit.FINE
     where = f"port {server.port}" if server.port else f"socket {config.text('unixsocket')}"
     if sys.stderr.isatty() and not config.text("logfile"):
         click.echo(
@@ -124,8 +148,13 @@ def run(config: Config, port_file: Path | None) -> int:
     if config.text("pidfile"):
         write_whole(Path(config.text("pidfile")), f"{os.getpid()}\n")
     log.info("Ready to accept connections on %s (%.0f ms)", where, (time.monotonic() - started) * 1000)
-    while not asked.wait(3600):  # a wait without end could not be interrupted by a signal everywhere
-        pass
+    while True:
+        while not asked.wait(3600):  # a wait without end could not be interrupted by a signal everywhere
+            pass
+        if server.ready_to_stop(config.text(f"shutdown-on-{received[-1].lower()}") if received else ""):
+            break
+        log.error("could not save the data, so the server goes on; SHUTDOWN NOSAVE ends it all the same")
+        asked.clear()
     log.info("stopping")
     server.stop()
     for path in written:
@@ -134,11 +163,14 @@ def run(config: Config, port_file: Path | None) -> int:
     return Exit.FINE
 
 
-def stopper(asked: threading.Event, log: logging.Logger) -> Callable[[int, FrameType | None], None]:
-    """A signal handler that asks for a shutdown."""
+def stopper(
+    asked: threading.Event, received: list[str], log: logging.Logger
+) -> Callable[[int, FrameType | None], None]:
+    """A signal handler that asks for a shutdown, and notes the signal's name."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        log.info("received %s", signal.Signals(number).name)
+        received.append(signal.Signals(number).name)
+        log.info("received %s", received[-1])
         asked.set()
 
     return handle

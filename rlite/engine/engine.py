@@ -1,7 +1,8 @@
 """The engine in process: the same commands, keyspace and limits as the server, without a socket.
 
 Thread-safe: any number of threads may share one Engine. Each thread has a client of its own inside it, so a
-MULTI or a SELECT of one thread is nobody else's. Nothing is written to disk.
+MULTI or a SELECT of one thread is nobody else's. Nothing is written to disk, unless directives say so:
+`Engine(appendonly=True, dir=…)` keeps what it holds, and has it again at its next start.
 """
 
 import os
@@ -51,8 +52,9 @@ class Engine:
     """
 
     def __init__(self, **directives: object) -> None:
-        self._server = Server(Config(**directives))
+        self._server = Server(Config(**{"save": "", **directives}))
         self._server.start_background()
+        self._server.load()
         self._local = threading.local()
 
     def close(self) -> None:

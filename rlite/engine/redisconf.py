@@ -37,6 +37,11 @@ def _raw(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
+def _may_hold_data(path: Path) -> bool:
+    """Whether this is a directory, or can become one at start."""
+    return path.is_dir() or (not path.exists() and path.absolute().parent.is_dir())
+
+
 class _Reading:
     """One reading of all sources: the configuration as far as it is known, and what was wrong."""
 
@@ -57,8 +62,10 @@ class _Reading:
             words = words[0].split() or [""]  # "127.0.0.1 ::1" in one pair of quotes
         adding = row.kind is Kind.RENAME or (source, row.name) in self.said
         problem = self.config.put(row, words, where, adding=adding)
-        if problem is None and row.name == "dir" and words[0] and not Path(words[0]).is_dir():
-            problem = ConfigProblem(where, "dir", f"{words[0]} is not a directory", "a directory that exists")
+        if problem is None and row.name == "dir" and words[0] and not _may_hold_data(Path(words[0])):
+            problem = ConfigProblem(
+                where, "dir", f"{words[0]} is not a directory", "a directory, or a name for one that is made"
+            )
         if problem is not None:
             self.problems.append(problem)
         self.said.add((source, row.name))

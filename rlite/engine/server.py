@@ -33,7 +33,8 @@ from rlite.engine.errors import RliteError
 from rlite.engine.observe import slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
-from rlite.engine.persistence.journal import Journal, Past
+from rlite.engine.persistence import rewriting_commands, saving_commands
+from rlite.engine.persistence.disk import Disk
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
@@ -79,6 +80,8 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     """
     declare_all()
     assert slowlog_commands
+    assert rewriting_commands
+    assert saving_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -108,9 +111,10 @@ LIMITS = {  # directives that say up to where values stay compact, and the words
 
 
 class Server:
-    """One server. `start()` returns when it accepts connections, `stop()` when everything has ended.
+    """One server. `start()` returns when it serves all its data, `stop()` when everything has ended.
 
-    Raises RliteError from `start` where an address cannot be had.
+    Raises RliteError from `start` where an address cannot be had, or what is on disk cannot be loaded;
+    StoppedError where it was told to stop while it loaded.
     """
 
     def __init__(self, config: Config) -> None:
@@ -128,6 +132,8 @@ class Server:
         self.context.unpause = self.unpause
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
+        self.disk = Disk(self.context)
+        self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
         self.asked_to_stop = threading.Event()  # by SHUTDOWN; whoever started the server may set it too
@@ -137,7 +143,6 @@ class Server:
         self._listeners: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._next_loop = 0
-        self._journal: Journal | None = None
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._follow()
 
@@ -213,7 +218,7 @@ class Server:
 
     def start(self) -> None:
         self._listen()
-        self._begin_log()
+        self._begin_loading()
         threads = self.config.int("io-threads")
         use_poll = self.config.text("event-poller") == "poll"
         for _ in range(threads):
@@ -222,17 +227,27 @@ class Server:
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
+        self.start_background()
         for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
-        self.start_background()
+        self.load()
 
-    def _begin_log(self) -> None:
-        if self.config.flag("appendonly"):
-            directory = Path(self.config.text("dir") or ".") / self.config.text("appenddirname")
-            self._journal = Journal(self.context, directory)
-            self._journal.open(Past())
+    def _begin_loading(self) -> None:
+        self.disk.begin(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
+
+    def load(self) -> None:
+        """Has the data that are on disk, if this server keeps any; changes are logged from then on.
+
+        Raises RliteError (see Disk.load), StoppedError; everything has ended then.
+        """
+        self._begin_loading()
+        try:
+            self.disk.load()
+        except BaseException:
+            self.stop()
+            raise
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -267,18 +282,35 @@ class Server:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
-        if self._journal is not None:
-            self._journal.close()
+        # What has changed since it was saved, as the shutdown began, is saved again.
+        self.disk.close(self._last_save)
         unix = self.config.text("unixsocket")
         if unix:
             with contextlib.suppress(OSError):
                 Path(unix).unlink()
         self.stopped.set()
 
-    def _shut_down(self, _nosave: bool) -> None:
+    def ready_to_stop(self, how: str) -> bool:
+        """Does what must come off before a server stops that a signal ended. how: what the directive says of
+        it (shutdown-on-sigterm). False: the data could not be saved, and the server goes on.
+        """
+        if self.stopping.is_set():
+            return True
+        save = {"save": True, "nosave": False}.get(how)
+        if not self.disk.save_at_end(save) and how != "force":
+            return False
+        self._last_save = save
+        return True
+
+    def _shut_down(self, save: bool | None, force: bool) -> bool:
         """SHUTDOWN: from an I/O thread, which `stop` will wait for, so another thread does the stopping."""
-        self.asked_to_stop.set()
+        if not self.disk.save_at_end(save) and not force:
+            return False
+        self._last_save = save
         threading.Thread(target=self.stop, name="shutdown").start()
+        self.stopping.wait()
+        self.asked_to_stop.set()
+        return True
 
     def _listen(self) -> None:
         backlog = self.config.int("tcp-backlog")
@@ -355,6 +387,7 @@ class Server:
             for loop in self.context.loops:
                 if loop.resting:
                     loop.post("hear")
+            self.disk.tick()
             self._sample()
             self._end_pause(time.monotonic())
 

@@ -13,6 +13,7 @@ from support.wire import Bulk, Err, Simple
 from rlite.engine.commands.dump import checksum, value_in
 from rlite.engine.core import lzf
 from rlite.engine.errors import CommandError
+from rlite.engine.types.listpack import back_length
 from rlite.engine.types.rdb_string import RdbError, get_length, get_string, put_length, put_string
 
 LIMIT = 1 << 20
@@ -189,3 +190,11 @@ def test_fields_keep_their_deadlines(rlite: Server) -> None:
             told = wire.command("HPEXPIRETIME", "h2", "FIELDS", "2", "a", "b")
             assert told == wire.command("HPEXPIRETIME", "h", "FIELDS", "2", "a", "b")
             assert wire.command("DEBUG", "DIGEST-VALUE", "h") == wire.command("DEBUG", "DIGEST-VALUE", "h2")
+
+
+@pytest.mark.parametrize(
+    ("size", "bytes_"),
+    [(127, b"\x7f"), (128, b"\x01\x80"), (200, b"\x01\xc8"), (16383, b"\x7f\xff"), (16384, b"\x01\x80\x80")],
+)
+def test_the_length_behind_an_element_is_read_backwards(size: int, bytes_: bytes) -> None:
+    assert back_length(size) == bytes_

@@ -1,15 +1,22 @@
 """Records of the log: what is sealed reads back, what is not as it was does not."""
 
+import random
 import zlib
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlite.engine.core.records import find_record, read_record, sealed
+from rlite.engine.core.records import checksum, find_record, read_record, sealed
 from rlite.engine.persistence.segment import Header, read_header
 
 RESP = st.binary(min_size=1, max_size=200)
 SEED = Header("a" * 40, 0, 0, 12345).seed
+
+
+@given(st.integers(1, 700), st.integers(0, 2**32 - 1), st.randoms(use_true_random=False))
+def test_the_checksum_is_zlibs_at_every_length(size: int, before: int, dice: random.Random) -> None:
+    data = dice.randbytes(size)
+    assert checksum(data, before) == zlib.crc32(data, before)
 
 
 @given(RESP, st.integers(0, 2**60), st.integers(0, 2**60), st.integers(0, 2**31 - 1))

@@ -39,12 +39,21 @@ class Log:
         self.bounds = [SIZE]
 
     def add(
-        self, content: bytes, *, offset: int | None = None, ms: int | None = None, database: int = 0
+        self,
+        content: bytes,
+        *,
+        offset: int | None = None,
+        ms: int | None = None,
+        database: int = 0,
+        synced: int | None = None,
     ) -> None:
-        """A record. ms: by default one millisecond after the one before it."""
+        """A record. ms: by default one millisecond after the one before it; synced: how far the segment was
+        on disk when the record was written, by default up to it.
+        """
         self.offset = self.offset if offset is None else offset
         self.ms = self.ms + 1 if ms is None else ms
-        self.data += sealed(content, self.offset, self.ms, database, self.header.seed)
+        unsynced = 0 if synced is None else len(self.data) - synced
+        self.data += sealed(content, self.offset, self.ms, database, self.header.seed, unsynced)
         self.offset += len(content)
         self.bounds.append(len(self.data))
         self.resps.append(content)

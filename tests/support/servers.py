@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -134,6 +134,20 @@ class Server:
             self.process.kill()
         self.process.wait()
 
+    def has_children(self) -> bool:
+        """Whether any process that it forked, or it itself, is still there."""
+        try:
+            os.killpg(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def kill_group(self) -> None:
+        """End it and the children it has forked, without asking; also those that outlived it."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+
     def rss(self) -> int:
         """Resident memory in bytes."""
         pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
@@ -156,6 +170,7 @@ def _launch(
             stdout=log,
             stderr=log,
             env={**os.environ, **(environment or {})},
+            process_group=0,  # with the children that it forks
         )
     return Server(name, process, directory, argv)
 
@@ -184,7 +199,13 @@ def _peer_program(name: str) -> str:
 
 
 def start_redis(
-    directory: Path, directives: Mapping[str, str] | None = None, *, unix: bool = False, name: str = "redis"
+    directory: Path,
+    directives: Mapping[str, str] | None = None,
+    *,
+    unix: bool = False,
+    name: str = "redis",
+    environment: Mapping[str, str] | None = None,
+    wait: bool = True,
 ) -> Server:
     """The real redis-server, without persistence, on a port that was free a moment ago."""
     socket_path = directory / "s" if unix else None
@@ -194,7 +215,9 @@ def start_redis(
         if socket_path is not None:
             settings["unixsocket"] = str(socket_path)
         argv = [_peer_program("redis-server"), *_directive_arguments({**settings, **(directives or {})})]
-        server = _launch(name, argv, directory)
+        server = _launch(name, argv, directory, environment)
+        if not wait:
+            return server
         try:
             _wait_ready(server)
         except StartError as error:
@@ -220,19 +243,26 @@ def start_rlite(
     unix: bool = False,
     arguments: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
+    wait: bool = True,
 ) -> Server:
-    """Our server as a process, on a port of its own choice. `arguments` go before the directives."""
+    """Our server as a process, on a port of its own choice. `arguments` go before the directives.
+
+    Without `wait` it has no port yet, and may never come up.
+    """
     if os.environ.get("RLITE_TEST_STAND_IN") == "redis":
-        return start_redis(directory, directives, unix=unix, name="redis standing in for rlite")
+        name = "redis standing in for rlite"
+        return start_redis(directory, directives, unix=unix, name=name, environment=environment, wait=wait)
     port_file = directory / "port"
     port_file.unlink(missing_ok=True)
     socket_path = directory / "s" if unix else None
-    settings = {"port": "0", "dir": str(directory)}
+    settings = {"port": "0", "save": "", "dir": str(directory)}
     if socket_path is not None:
         settings["unixsocket"] = str(socket_path)
     options = _directive_arguments({**settings, **(directives or {})})
     argv = [*rlite_program(), "serve", *arguments, "--port-file", str(port_file), *options]
     server = _launch("rlite", argv, directory, environment)
+    if not wait:
+        return server
     _wait_ready(server)
     # The log line and the file come at the same moment, in no promised order.
     wait_for(lambda: port_file.exists() and port_file.read_text().strip() != "", "the port file")

@@ -122,6 +122,8 @@ def run(call: Call, operations: list[Operation]) -> Reply:
             call.db.write(key, first, block.to_bytes(end - first))
             call.changed()
         replies.append(new if each.verb == b"INCRBY" else old)
+    if grown and not call.dirty:  # longer by zeros, though nothing was stored
+        call.log_as(*call.args)
     if call.dirty:
         call.notify("$", "setbit", key)
     return replies

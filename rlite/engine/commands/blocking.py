@@ -68,7 +68,7 @@ def block(
         server.keyspace.observe(place[0], place[1], 1)
     server.blocked[client.id] = waiter
     if seconds:
-        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, late))
+        waiter.timer = server.timers.after(seconds, lambda: end(server, waiter, waiter.late))
     return BLOCK
 
 
@@ -156,13 +156,12 @@ def retry(server: "Context", waiter: Waiter) -> bool:
             if reply is BLOCK:
                 return False
             forget(server, waiter)
-        if journal is not None:
-            log_call(journal, call)
         publish_events(server, db, missing, call.events)
         if call.dirty:
             signal_changed(server, db.index, [args[i] for i in positions])
     finally:
         if journal is not None:
+            log_call(journal, call)  # also of one that goes on waiting: it may have made a consumer
             journal.commit()
         db.unlock()
     server.counters.effects(call.dirty, 0, 0)

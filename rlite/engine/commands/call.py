@@ -4,6 +4,7 @@ stripes locked.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -64,10 +65,17 @@ class Call:
         same, so dates stand there for times to live, and what was drawn for what draws. Several calls, in the
         order in which they are to run, make one transaction.
         """
+        if self.server.journal is None:
+            return
         if self.effects is None:
             self.effects = []
         if words:
             self.effects.append((self.db.index if database is None else database, list(words)))
+
+    def log_deletion(self, keys: Sequence[bytes]) -> None:
+        """Has the log hold that these keys went, as whoever deletes them here would delete them."""
+        lazy = self.server.config.flag("lazyfree-lazy-server-del")
+        self.log_as(b"UNLINK" if lazy else b"DEL", *keys)
 
     def log_nothing(self) -> None:
         """Keeps the command out of the log, though it counts as a change."""

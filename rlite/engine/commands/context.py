@@ -3,7 +3,7 @@
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rlite.engine.config import Config
     from rlite.engine.core.connection import Client
     from rlite.engine.core.counters import Counters
+    from rlite.engine.core.database import Database
     from rlite.engine.core.execute import CommandTable
     from rlite.engine.core.keyspace import Keyspace
     from rlite.engine.core.reactor import Gate, Loop
@@ -48,8 +49,67 @@ class Journal(Protocol):
     def refusing(self) -> int:
         """The errno for which it takes no more changes; 0: it does."""
 
+    @property
+    def positions(self) -> tuple[int, int, int]:
+        """How far the log was (appended, written, brought to disk), in bytes of files since the start."""
+
     def settle(self) -> bool:
         """To be called before a caller in this process is answered. False: it may not be on disk."""
+
+
+class Rewriter(Protocol):
+    """Who writes the log anew (persistence/rewriting.py)."""
+
+    def ask(self) -> bool:
+        """Begins, or (False) notes that it is to begin when another child is done."""
+
+    def facts(self) -> Mapping[str, object]:
+        """What INFO persistence says of the log."""
+
+
+@dataclass(slots=True)
+class Loading:
+    """How far loading is: written by the thread that loads, read by any. While there is one, clients are
+    answered with LOADING.
+
+    total, loaded: bytes of files; commands: run so far; started: Unix seconds, clock: the same, monotonic;
+    stop: says whether to give up.
+    """
+
+    stop: Callable[[], bool] = lambda: False
+    total: int = 0
+    loaded: int = 0
+    commands: int = 0
+    started: float = field(default_factory=time.time)
+    clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return min(1.0, self.loaded / self.total) if self.total else 0.0
+
+    @property
+    def seconds_left(self) -> float:
+        """As it looks now."""
+        return (time.monotonic() - self.clock) * (1 - self.share) / self.share if self.share else 1.0
+
+
+class Saves(Protocol):
+    """The snapshots of the data (persistence/saves.py). refusing: writes are, for the last one failed."""
+
+    refusing: bool
+
+    def info(self) -> dict[str, object]:
+        """Fields of INFO persistence."""
+
+    def forked(self) -> dict[str, object]:
+        """Fields of INFO stats."""
+
+    def flushed(self, db: "Database") -> None:
+        """All data have been deleted, under the locks that `db` holds."""
+
+    def reload(self, db: "Database", *, save: bool, flush: bool) -> None:
+        """Has the data come from disk. Raises RliteError, OSError."""
 
 
 @dataclass(slots=True)
@@ -70,6 +130,9 @@ class Context:
     slow_log: SlowLog
     ids: dict[str, int]  # command name -> index of its counters
     journal: Journal | None = None  # None: nothing is logged
+    rewriter: Rewriter | None = None  # None: nothing is logged
+    loading: Loading | None = None  # None: all is there
+    saves: Saves | None = None
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)
@@ -99,7 +162,9 @@ class Context:
     samples: dict[str, float] = field(
         default_factory=dict
     )  # per-second figures of INFO, kept by the server's clock
-    shutdown: Callable[[bool], None] | None = None  # asks the server to stop; argument: without saving
+    # Asks the server to stop: whether to save (None: as the rules say), whether to stop though that failed.
+    # False: it could not be saved, and the server goes on.
+    shutdown: Callable[[bool | None, bool], bool] | None = None
     renamed: dict[bytes, str] = field(
         default_factory=dict
     )  # rename-command: what clients say -> declared name

@@ -119,10 +119,13 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.OUT_OF_MEMORY)
     check_log(server, client, command)
+    check_saves(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
         raise CommandError(errors.SUBSCRIBER_MODE % command.counted_as)
+    if server.loading is not None and not runs_while_loading(client, command):
+        raise CommandError(errors.LOADING)
     if client.transaction is not None and command.name not in UNQUEUED:
         client.transaction.append((command, args))
         return QUEUED
@@ -131,6 +134,14 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if server.pause is not None and paused(server, client, command):
         return WAIT
     return run(server, client, command, args, None)
+
+
+def runs_while_loading(client: Client, command: Command) -> bool:
+    """Whether a command, or each that an EXEC would run, may run before all data is there."""
+    return "loading" in command.flags and not (
+        command.name == "EXEC"
+        and any("loading" not in queued.flags for queued, _ in client.transaction or ())
+    )
 
 
 def listens(client: Client) -> bool:
@@ -157,6 +168,20 @@ def check_log(server: Context, client: Client, command: Command) -> None:
     if writes:
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.LOG_WRITE_ERROR % os.strerror(server.journal.refusing))
+
+
+def check_saves(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for what Redis refuses while snapshots fail: writes, an EXEC that would, and PING,
+    so that monitors hear of it.
+    """
+    if server.saves is None or not server.saves.refusing:
+        return
+    refused = "write" in command.flags or command.name == "PING"
+    if command.name == "EXEC":
+        refused = any("write" in queued.flags for queued, _ in client.transaction or ())
+    if refused:
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.SAVE_ERROR)
 
 
 def paused(server: Context, client: Client, command: Command) -> bool:

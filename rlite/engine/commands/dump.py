@@ -87,16 +87,20 @@ def restore(call: Call) -> Reply:
     value = value_in(call.args[3], call.server.config.int("proto-max-bulk-len"))
     now = time.time_ns() // 1_000_000
     deadline = ttl if absolute or not ttl else now + ttl
-    if deadline and deadline <= now:
+    if deadline and deadline <= now and not call.server.keyspace.loading:
         if call.db.delete(key):
             call.changed()
+            call.log_deletion([key])
             call.notify("g", "del", key)
         return OK
     call.db.delete(key)
     put_value(call.db, key, value)
-    if deadline:
-        call.db.set_deadline(key, min(deadline, 2**62))
     call.db.set_use(key, None if idle is None else idle * 1000, frequency)
+    if deadline:  # nobody looks at it again before the log has it: it may be past by then, and DEL come first
+        deadline = min(deadline, 2**62)
+        call.db.set_deadline(key, deadline)
+        if not absolute:
+            call.log_as(call.args[0], key, b"%d" % deadline, *call.args[3:], b"ABSTTL")
     call.changed()
     call.notify("g", "restore", key)
     return OK

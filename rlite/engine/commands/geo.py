@@ -82,6 +82,7 @@ def geoadd(call: Call) -> Reply:
     assert done is not None
     raw, _, dirty, _, _, events = done
     call.changed(dirty)
+    call.log_nothing()  # ZADD has told the log
     for kind, event, key in events:
         call.notify(kind, event, key)
     return Raw(raw)

@@ -58,7 +58,7 @@ def expire(call: Call, *, seconds: bool, absolute: bool) -> Reply:
             or (condition == b"LT" and current is not None and deadline >= current)
         ):
             replies.append(UNMET)
-        elif deadline <= now:
+        elif deadline <= now and not call.server.keyspace.loading:
             view.delete(field)
             deleted += 1
             replies.append(DELETED)
@@ -67,6 +67,12 @@ def expire(call: Call, *, seconds: bool, absolute: bool) -> Reply:
             replies.append(DONE)
     changes = sum(1 for reply in replies if reply in (DONE, DELETED))
     call.changed(changes)
+    if changes and call.logged:  # all have one deadline: either it is past, or it is to come
+        touched = [field for field, reply in zip(fields, replies, strict=True) if reply in (DONE, DELETED)]
+        if deleted:
+            call.log_as(b"HDEL", key, *touched)
+        else:
+            call.log_as(b"HPEXPIREAT", key, b"%d" % deadline, b"FIELDS", b"%d" % len(touched), *touched)
     if changes > deleted:
         call.notify("h", "hexpire", key)
     if deleted:

@@ -94,6 +94,11 @@ def hincrbyfloat(call: Call) -> Reply:
         raise CommandError(errors.NAN_OR_INFINITY)
     view.set(field, total, keep_ttl=True)
     call.changed()
+    if call.logged:  # a sum may come out differently on another machine
+        call.log_as(b"HSET", key, field, total)
+        deadline = view.deadline(field)
+        if deadline is not None:  # which HSET takes away
+            call.log_as(b"HPEXPIREAT", key, b"%d" % deadline, b"FIELDS", b"1", field)
     call.notify("h", "hincrbyfloat", key)
     return total
 

@@ -96,6 +96,7 @@ def pfcount(call: Call) -> Reply:
         core.keep_estimate(hll, number)
         keep(call, keys[0], hll)
         call.changed()
+        call.log_as(*call.args)
         signal_changed(call.server, call.db.index, keys)  # it reads, but the value has other bytes now
     return number
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from rlite.engine.commands.call import Call
-from rlite.engine.commands.context import Context
+from rlite.engine.commands.context import Context, Loading
 from rlite.engine.commands.declare import command
 from rlite.engine.reply import Reply, Verbatim
 from rlite.engine.version import REDIS_VERSION, RLITE_VERSION
@@ -180,9 +180,9 @@ def memory(context: Context) -> Mapping[str, object]:
 
 @section("Persistence")
 def persistence(context: Context) -> Mapping[str, object]:
-    """Nothing is written to disk yet, and this says so."""
-    return {
-        "loading": 0,
+    """Snapshots and the log."""
+    fields = {
+        "loading": int(context.loading is not None),
         "async_loading": 0,
         "current_cow_peak": 0,
         "current_cow_size": 0,
@@ -212,6 +212,26 @@ def persistence(context: Context) -> Mapping[str, object]:
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
     }
+    return {
+        **fields,
+        **loading(context.loading),
+        **(context.rewriter.facts() if context.rewriter is not None else {}),
+        **(context.saves.info() if context.saves is not None else {}),
+    }
+
+
+def loading(progress: Loading | None) -> dict[str, object]:
+    """Fields that are there while the data is being loaded only."""
+    if progress is None:
+        return {}
+    return {
+        "loading_start_time": int(progress.started),
+        "loading_total_bytes": progress.total,
+        "loading_rdb_used_mem": 0,
+        "loading_loaded_bytes": progress.loaded,
+        "loading_loaded_perc": f"{100 * progress.share:.2f}",
+        "loading_eta_seconds": int(progress.seconds_left),
+    }
 
 
 def errors_by_word(context: Context) -> dict[str, int]:
@@ -230,6 +250,7 @@ def stats(context: Context) -> Mapping[str, object]:
         for name, value in each.totals().items():
             totals[name] += value
     keys, rates = context.keyspace.counters(), context.samples
+    forked = context.saves.forked() if context.saves is not None else {}
     return {
         "total_connections_received": context.connections_received,
         "total_commands_processed": totals["commands"],
@@ -261,8 +282,8 @@ def stats(context: Context) -> Mapping[str, object]:
         "pubsub_channels": len(context.board.channels),
         "pubsub_patterns": len(context.board.patterns),
         "pubsubshard_channels": len(context.board.shards),
-        "latest_fork_usec": 0,
-        "total_forks": 0,
+        "latest_fork_usec": forked.get("latest_fork_usec", 0),
+        "total_forks": forked.get("total_forks", 0),
         "migrate_cached_sockets": 0,
         "slave_expires_tracked_keys": 0,
         "active_defrag_hits": 0,

@@ -9,6 +9,7 @@ from rlite.engine.commands.declare import Keys, command, core_command
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import BLOCK, NULL_ARRAY, OK, Reply
 
+END = {True: b"LEFT", False: b"RIGHT"}
 FROM = Keys(1, 1, 1, access=("RW", "access", "delete"))
 MOVED = Keys(1, 1, 1, access=("RW", "access", "delete"), more=(Keys(2, 2, 1, access=("RW", "insert")),))
 
@@ -210,6 +211,10 @@ def move_element(call: Call, from_left: bool, to_left: bool) -> bytes | None:
         view.push([item], to_left)
     else:
         call.db.list(target, create=True).push([item], to_left)
+    if len(call.args) == 3 or call.command.name == "BRPOPLPUSH":
+        call.log_as(b"RPOPLPUSH", source, target)
+    else:
+        call.log_as(b"LMOVE", source, target, END[from_left], END[to_left])
     call.notify("l", "lpush" if to_left else "rpush", target)
     call.notify("l", "lpop" if from_left else "rpop", source)
     tell_if_gone(call, source, view)
@@ -269,6 +274,7 @@ def pop_first(call: Call, keys: Sequence[bytes], left: bool) -> Reply:
         if view is not None:
             item = view.pop(left)
             call.changed()
+            call.log_as(b"LPOP" if left else b"RPOP", key)
             call.notify("l", "lpop" if left else "rpop", key)
             tell_if_gone(call, key, view)
             return [key, item]
@@ -329,6 +335,7 @@ def pop_many(call: Call, first: int) -> tuple[list[bytes], Callable[[Call], Repl
             if view is not None:
                 items: list[Reply] = [view.pop(left) for _ in range(min(most, len(view)))]
                 call.changed(len(items))
+                call.log_as(b"LPOP" if left else b"RPOP", key, b"%d" % len(items))
                 call.notify("l", "lpop" if left else "rpop", key)
                 tell_if_gone(call, key, view)
                 return [key, items]

@@ -89,6 +89,8 @@ def migrate(call: Call) -> Reply:
             call.db.delete(key)
             call.changed()
             call.notify("g", "del", key)
+        if arrived:
+            call.log_as(b"DEL", *arrived)
     if fault is not None:
         raise fault
     return OK

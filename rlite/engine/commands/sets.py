@@ -14,6 +14,7 @@ from rlite.engine.errors import CommandError
 from rlite.engine.reply import Reply, RespSet
 
 SOURCES = Keys(2, -1, 1, access=("RO", "access"))
+REMOVED_AT_ONCE = 1024  # members that one SREM of the log names at most, as in Redis
 
 core_command(
     "SADD key member [member ...]", arity=-3, flags="write denyoom fast", keys=(1, 1, 1), access="RW insert",
@@ -62,6 +63,7 @@ def spop(call: Call) -> Reply:
     if count >= len(view):
         members = view.members()
         view.clear()
+        call.log_deletion([key])
     else:
         members = []
         for _ in range(count):
@@ -69,6 +71,8 @@ def spop(call: Call) -> Reply:
             assert member is not None
             view.remove(member)
             members.append(member)
+        for first in range(0, count * call.logged, REMOVED_AT_ONCE):
+            call.log_as(b"SREM", key, *members[first : first + REMOVED_AT_ONCE])
     call.changed(len(members))
     call.notify("s", "spop", key)
     tell_if_gone(call, key, view)

@@ -405,6 +405,7 @@ def pop_or_wait(call: Call, lowest: bool) -> Reply:
             view = call.db.sorted_set(key)
             if view is not None:
                 ((member, score),) = take(call, key, view, lowest, 1)
+                call.log_as(b"ZPOPMIN" if lowest else b"ZPOPMAX", key)
                 return [key, member, score]
         return BLOCK
 
@@ -443,6 +444,7 @@ def pop_many(call: Call, first: int) -> tuple[list[bytes], Callable[[Call], Repl
             view = call.db.sorted_set(key)
             if view is not None:
                 pairs = take(call, key, view, lowest, most)
+                call.log_as(b"ZPOPMIN" if lowest else b"ZPOPMAX", key, b"%d" % len(pairs))
                 return [key, [list[Reply](pair) for pair in pairs]]
         return BLOCK
 

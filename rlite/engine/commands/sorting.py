@@ -141,6 +141,8 @@ def sorted_elements(call: Call, sorting: Sorting) -> list[bytes | None]:
     if sorting.keeps_order and lasting and call.db.type(key) == "set":
         sorting.alpha, sorting.by = True, None
     items = elements(call, sorting, key)
+    if lasting and sorting.alpha and sorting.by is not None and call.db.type(key) == "set":
+        items.sort()  # what weighs the same stays in this order, whichever way the set lies in memory
     if not sorting.keeps_order:
         items = in_order(call, sorting, items)
     items = items[sorting.part(len(items))]

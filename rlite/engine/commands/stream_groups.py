@@ -1,12 +1,13 @@
 """Consumer groups: XGROUP, XREADGROUP, XACK, XPENDING, XCLAIM, XAUTOCLAIM (types/groups.py holds them)."""
 
 import time
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from rlite.engine import errors
 from rlite.engine.commands.blocking import waits
-from rlite.engine.commands.call import Call, parse_int
+from rlite.engine.commands.call import INT64_MAX, Call, parse_int
 from rlite.engine.commands.declare import Keys, command, container
 from rlite.engine.commands.helping import declare_help, subcommand_syntax
 from rlite.engine.commands.stream_ids import (
@@ -28,7 +29,7 @@ from rlite.engine.reply import BLOCK, NULL_ARRAY, OK, Reply
 from rlite.engine.types.groups import Consumer, Group, Groups, Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sortedcontainers import SortedDict
 
@@ -54,15 +55,61 @@ def named_group(call: Call, key: bytes, name: bytes, error: str) -> tuple[Stream
     return view, group
 
 
-def consumer_of(call: Call, key: bytes, group: Group, name: bytes) -> Consumer:
-    """The consumer of this name, made where there is none; it is seen now."""
+def consumer_of(call: Call, key: bytes, group: Group, name: bytes) -> tuple[Consumer, bool]:
+    """(the consumer of this name, whether it was made now because there was none); it is seen now."""
     now = now_ms()
     consumer, new = group.consumer(name, now)
     consumer.seen_at = now
     if new:
         call.changed()
         call.notify("t", "xgroup-createconsumer", key)
-    return consumer
+    return consumer, new
+
+
+# --- what the log holds ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A consumer, with the group and the stream it reads from."""
+
+    key: bytes
+    view: StreamView
+    group_name: bytes
+    group: Group
+    consumer: Consumer
+    new: bool
+
+    @classmethod
+    def of(cls, call: Call, key: bytes, group_name: bytes, name: bytes, error: str) -> "Reader":
+        """The consumer of this name, made where there is none. Raises CommandError(error): no group."""
+        view, group = named_group(call, key, group_name, error)
+        consumer, new = consumer_of(call, key, group, name)
+        return cls(key, view, group_name, group, consumer, new)
+
+    def log(self, call: Call, claimed: "Collection[tuple[Id, Pending]]", *, moved: bool) -> None:
+        """Has the log hold what was done in its name: as XCLAIM, who was given entries, when, and how often
+        by then; and where the group stands, if it has moved. Entries that are in the stream no more are not
+        pending either when the XCLAIM runs again.
+        """
+        if not call.logged:
+            return
+        if self.new and not any(one.consumer is self.consumer for _, one in claimed):  # XCLAIM would make it
+            call.log_as(b"XGROUP", b"CREATECONSUMER", self.key, self.group_name, self.consumer.name)
+        alike: dict[tuple[bytes, int, int], list[bytes]] = {}
+        for id_, one in claimed:
+            alike.setdefault((one.consumer.name, one.delivered_at, one.count), []).append(id_text(id_))
+        last_id = id_text(self.group.last_id)
+        for (name, at, count), ids in alike.items():
+            call.log_as(
+                b"XCLAIM", self.key, self.group_name, name, b"0", *ids, b"TIME", b"%d" % at, b"RETRYCOUNT",
+                b"%d" % min(count, INT64_MAX), b"FORCE", b"JUSTID", b"LASTID", last_id,
+            )  # fmt: skip
+        if moved:
+            read = self.group.read
+            if read is None or not 0 <= read <= INT64_MAX:
+                read = -1
+            call.log_as(b"XGROUP", b"SETID", self.key, self.group_name, last_id, b"ENTRIESREAD", b"%d" % read)
 
 
 # --- how far a group has read ------------------------------------------------------------------------------
@@ -248,11 +295,14 @@ declare_help("XGROUP", since="5.0.0", group="stream")
 # --- reading and acknowledging -----------------------------------------------------------------------------
 
 
-def history(view: StreamView, consumer: Consumer, start: "Id", count: int) -> Reply:
+def history(call: Call, reader: Reader, start: "Id | None", count: int) -> Reply:
     """What a consumer has pending from an id on, delivered once more. An entry that is gone has a null."""
+    view, consumer = reader.view, reader.consumer
+    again: list[tuple[Id, Pending]] = []
     found: list[Reply] = []
     now = now_ms()
-    ids = list(islice(consumer.pending.irange(start, None), None if count < 0 else count))
+    following = () if start is None else consumer.pending.irange(start, None)
+    ids = list(islice(following, None if count < 0 else count))
     for id_ in ids:
         entries = view.range(id_, id_, 1)
         if not entries:
@@ -261,24 +311,31 @@ def history(view: StreamView, consumer: Consumer, start: "Id", count: int) -> Re
         pending = consumer.pending[id_]
         pending.delivered_at = now
         pending.count += 1
+        again.append((id_, pending))
         found.append(entry_reply(entries[0]))
+    reader.log(call, again, moved=False)  # Redis forgets these; they cost the log little
     return found
 
 
-def deliver(call: Call, view: StreamView, group: Group, consumer: Consumer, asked: Reading) -> Reply:
+def deliver(call: Call, reader: Reader, asked: Reading) -> Reply:
     """New entries for a consumer; BLOCK: there are none."""
+    view, group, consumer = reader.view, reader.group, reader.consumer
     start = after(group.last_id)
     entries = view.range(start, LAST, asked.count) if start is not None else []
     if not entries:
+        reader.log(call, (), moved=False)
         return BLOCK
     now = now_ms()
     consumer.active_at = now
+    given: list[tuple[Id, Pending]] = []
     for id_, _ in entries:
         advance(view, group, id_)
         if not asked.noack:
             pending = group.give(id_, consumer, now)
             pending.delivered_at, pending.count = now, 1
+            given.append((id_, pending))
     call.changed()
+    reader.log(call, given, moved=True)
     return [entry_reply(entry) for entry in entries]
 
 
@@ -302,16 +359,16 @@ def xreadgroup(call: Call) -> Reply:
         starts.append(None if raw == b">" else strict_id(raw))
 
     def attempt(call: Call) -> Reply:
+        call.log_nothing()  # but what is done to groups and consumers
         found: list[tuple[bytes, Reply]] = []
         for key, start in zip(asked.keys, starts, strict=True):
-            view, group = named_group(call, key, asked.group, errors.NO_GROUP_XREADGROUP)
-            consumer = consumer_of(call, key, group, asked.consumer)
+            reader = Reader.of(call, key, asked.group, asked.consumer, errors.NO_GROUP_XREADGROUP)
             if start is not None:
                 following = after(start)
-                entries = [] if following is None else history(view, consumer, following, asked.count)
+                entries = history(call, reader, following, asked.count)
             else:
-                entries = deliver(call, view, group, consumer, asked)
-            view.count_groups()
+                entries = deliver(call, reader, asked)
+            reader.view.count_groups()
             if entries is not BLOCK:
                 found.append((key, entries))
         return read_reply(call, found)
@@ -440,17 +497,24 @@ def xclaim(call: Call) -> Reply:
         else:
             raise CommandError(errors.XCLAIM_OPTION % call.args[i].decode("latin-1"))
         i += 1
-    if last_id > group.last_id:
+    call.log_nothing()  # but what is done to consumers and entries
+    ahead = last_id > group.last_id
+    if ahead:
         group.last_id = last_id
         call.changed()
     if not 0 <= at <= now:
         at = now
-    consumer = consumer_of(call, key, group, call.args[3])
+    reader = Reader.of(call, key, call.args[2], call.args[3], errors.NO_GROUP_OR_KEY)
+    consumer = reader.consumer
     replies: list[Reply] = []
+    touched: dict[Id, Pending] = {}
     for id_ in ids:
         entries = view.range(id_, id_, 1)
         if not entries:
-            if group.forget(id_):
+            lost = group.pending.get(id_)
+            if lost is not None:
+                group.forget(id_)
+                touched[id_] = lost
                 call.changed()
             continue
         pending = group.pending.get(id_)
@@ -465,7 +529,9 @@ def xclaim(call: Call) -> Reply:
             pending.count = retries
         consumer.active_at = now
         replies.append(id_text(id_) if just_id else entry_reply(entries[0]))
+        touched[id_] = pending
         call.changed()
+    reader.log(call, touched.items(), moved=ahead and not touched)
     view.count_groups()
     return replies
 
@@ -495,8 +561,11 @@ def xautoclaim(call: Call) -> Reply:
             raise CommandError(errors.SYNTAX)
         i += 1
     view, group = named_group(call, key, call.args[2], errors.NO_GROUP_OR_KEY)
-    consumer = consumer_of(call, key, group, call.args[3])
+    call.log_nothing()  # but what is done to consumers and entries
+    reader = Reader.of(call, key, call.args[2], call.args[3], errors.NO_GROUP_OR_KEY)
+    consumer = reader.consumer
     now = now_ms()
+    touched: list[tuple[Id, Pending]] = []
     claimed: list[Reply] = []
     deleted: list[Reply] = []
     following = ZERO
@@ -509,6 +578,7 @@ def xautoclaim(call: Call) -> Reply:
         entries = view.range(id_, id_, 1)
         if not entries:
             group.forget(id_)
+            touched.append((id_, pending))
             deleted.append(id_text(id_))
             call.changed()
             count -= 1
@@ -516,9 +586,11 @@ def xautoclaim(call: Call) -> Reply:
         if min_idle and now - pending.delivered_at < min_idle:
             continue
         claim(group, consumer, id_, now, count=not just_id)
+        touched.append((id_, pending))
         consumer.active_at = now
         claimed.append(id_text(id_) if just_id else entry_reply(entries[0]))
         call.changed()
         count -= 1
+    reader.log(call, touched, moved=False)
     view.count_groups()
     return [id_text(following), claimed, deleted]

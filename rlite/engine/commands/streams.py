@@ -15,6 +15,7 @@ from rlite.engine.commands.stream_ids import (
     ZERO,
     after,
     entries_reply,
+    id_text,
     range_end,
     range_start,
     strict_id,
@@ -23,7 +24,7 @@ from rlite.engine.errors import CommandError
 from rlite.engine.reply import BLOCK, NULL_ARRAY, OK, Pairs, Reply
 
 if TYPE_CHECKING:
-    from rlite.engine.core.streamview import Id
+    from rlite.engine.core.streamview import Id, StreamView
 
 UNLIMITED_TRIM = 10_000  # entries an approximate trim removes at most where nodes have no limit of entries
 
@@ -92,6 +93,14 @@ def xdel(call: Call) -> Reply:
     return deleted
 
 
+def exact_trim(view: "StreamView", by_length: bool) -> tuple[bytes, ...]:
+    """The options that trim a stream to what there is of it now."""
+    first = view.first()
+    if by_length or first is None:
+        return b"MAXLEN", b"=", b"%d" % len(view)
+    return b"MINID", b"=", id_text(first[0])
+
+
 @command(
     "XTRIM key (MAXLEN | MINID) [= | ~] threshold [LIMIT count]", arity=-4, flags="write", keys=(1, 1, 1),
     access="RW delete", group="stream", since="5.0.0", tips=("nondeterministic_output",),
@@ -139,6 +148,8 @@ def xtrim(call: Call) -> Reply:
     removed = view.trim(maxlen=maxlen, minid=minid, approx=approx, limit=limit or 0)
     if removed:
         call.changed(removed)
+        if approx:  # how far it came depends on the borders of our blocks, and of a replica's
+            call.log_as(b"XTRIM", call.args[1], *exact_trim(view, maxlen is not None))
         call.notify("t", "xtrim", call.args[1])
     return removed
 

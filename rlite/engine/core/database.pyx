@@ -110,6 +110,11 @@ cdef class Database:
         self.keyspace.release(self.held)
         self.held = 0
 
+    def hold_still(self):
+        """Has nothing go for its age that is looked at through this Database (snapshots walk over what is there)."""
+        self.now_ns = -<int64_t>NEVER
+        self.no_touch = True
+
     def sibling(self, int index) -> Database:
         """Another database under the same locks (they count for all databases)."""
         cdef Database other = Database(self.keyspace, index)
@@ -424,7 +429,7 @@ cdef class Database:
         cdef entry_t* e = self.find(key, h, False)
         if e != NULL:
             if idle_ms is not None:
-                e.stamp = max(0, self.now_ns - idle_ms * 1000000)
+                e.stamp = max(0, rl_monotonic_ns() - idle_ms * 1000000)
             if frequency is not None:
                 e.lfu = frequency
         self.keyspace.release(bit)

@@ -11,7 +11,7 @@ from rlite.engine.core.keyspace cimport (
     Keyspace, hash_key, keyspace_t, lfu_now, note_gone, pthread_mutex_lock, pthread_mutex_unlock, remove_entry, stripe_at,
     stripe_t, used_memory,
 )
-from rlite.engine.core.platform cimport rl_add, rl_load, rl_monotonic_ns
+from rlite.engine.core.platform cimport rl_add, rl_load, rl_load_int, rl_monotonic_ns
 from rlite.engine.core.table cimport entry_key, entry_t, next_random, table_bucket, table_random
 
 
@@ -171,7 +171,7 @@ cdef bint evict_until_within(keyspace_t* ks) noexcept nogil:
         int64_t until
         uint64_t state
         int n = 0
-    if limit == 0 or used_memory(ks) <= limit:
+    if limit == 0 or rl_load_int(&ks.loading) or used_memory(ks) <= limit:
         return True
     if ks.policy == NOEVICTION:
         return False

@@ -74,10 +74,11 @@ cdef void event(call_t* c, int key, const char* name, char kind) noexcept nogil:
 
 cdef bint as_we_write(const call_t* c, const char* raw, size_t size) noexcept nogil:
     """Whether a request stands in RESP as we would write it: our parser, like Redis's, takes any byte for a line feed."""
+    cdef const char* at
     cdef int i
     for i in range(c.argc):
-        if c.argv[i].data[-1] != c'\n' or c.argv[i].data[-2] != c'\r' or c.argv[i].data[c.argv[i].size] != c'\r' \
-                or c.argv[i].data[c.argv[i].size + 1] != c'\n':
+        at = c.argv[i].data
+        if (at - 2)[0] != c'\r' or (at - 1)[0] != c'\n' or at[c.argv[i].size] != c'\r' or at[c.argv[i].size + 1] != c'\n':
             return False
     # The line that counts the arguments ends right before the `$` of the first.
     i = 1

@@ -137,7 +137,7 @@ cdef void expire_at(call_t* c, int64_t base_ms, bint seconds) noexcept nogil:
         out_int(c.out, 0)
         return
     c.dirty += 1
-    if at <= c.now_ns // 1000000:
+    if at <= c.now_ns // 1000000 and not c.ks.loading:
         event(c, 0, b"del", CLASS_GENERIC)
         remove_entry(s, c.hashes[0], e)
         effect_key(c, 2, b"DEL")

@@ -98,6 +98,7 @@ cdef struct keyspace_t:
     int lfu_decay_minutes
     int active_expire          # published; DEBUG SET-ACTIVE-EXPIRE
     int observers              # of all stripes; published
+    int loading                # published; the log is being replayed: nothing expires, nothing is evicted
     int busy                   # published; a script has held all locks for long: who waits for one gives up
     int64_t max_string         # proto-max-bulk-len: no string grows beyond it
     int64_t other_bytes        # client buffers and the like; published, many writers

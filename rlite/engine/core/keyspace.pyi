@@ -10,6 +10,7 @@ class Grave:
 class Keyspace:
     """All databases of one server. Thread-safe; each method takes the locks it needs."""
 
+    loading: bool
     def __init__(self, databases: int = 16, stripes: int = 16) -> None: ...
     @property
     def databases(self) -> int: ...

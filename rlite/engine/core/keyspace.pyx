@@ -206,7 +206,7 @@ cdef entry_t* lookup(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, s
     Fields of a hash that are past theirs are gone too, and the hash with the last of them.
     """
     cdef entry_t* e = table_find(&s.table, h, key, klen)
-    if e != NULL and e.heap_pos and s.heap.slots[e.heap_pos - 1].at <= now_ns // 1000000:
+    if e != NULL and e.heap_pos and s.heap.slots[e.heap_pos - 1].at <= now_ns // 1000000 and not rl_load_int(&ks.loading):
         note_gone(ks, GONE_EXPIRED, s.database, key, klen)
         remove_entry(s, h, e)
         rl_add(&ks.expired, 1)
@@ -222,7 +222,7 @@ cdef entry_t* expire_fields(keyspace_t* ks, stripe_t* s, uint64_t h, entry_t* e,
     cdef field_t* f
     cdef int64_t before
     cdef int n = 0
-    if hash.deadlines.slots[0].at > now_ms:
+    if hash.deadlines.slots[0].at > now_ms or rl_load_int(&ks.loading):
         return e
     before = value_bytes(e)
     while n != most and hash.deadlines.len and hash.deadlines.slots[0].at <= now_ms:
@@ -409,7 +409,7 @@ cdef int64_t expire_due(keyspace_t* ks, int64_t now_ms, int64_t until_ns) noexce
         stripe_t* s
         entry_t* e
         int d, i, n
-    if not rl_load_int(&ks.active_expire):
+    if not rl_load_int(&ks.active_expire) or rl_load_int(&ks.loading):
         return 0
     for d in range(ks.databases):
         for i in range(ks.stripes):
@@ -794,6 +794,16 @@ cdef class Keyspace:
             raise MemoryError("not enough memory to put the keys in their order of access")
         return 0
 
+    @property
+    def loading(self):
+        """Whether the log is being replayed. Until it is all there nothing expires and nothing is evicted, and a date
+        in the past becomes a deadline like any other."""
+        return rl_load_int(&self.ks.loading) != 0
+
+    @loading.setter
+    def loading(self, bint on):
+        rl_store_int(&self.ks.loading, on)
+
     def observe(self, int database, bytes key, int by):
         """Adds to the observers of a key's stripe; above none, its commands all take the ordinary path."""
         cdef int i = stripe_index(self.ks, hash_key(self.ks, key, len(key)))
@@ -856,6 +866,8 @@ cdef int64_t keep_once(keyspace_t* ks, int64_t budget_ns) noexcept nogil:
         int64_t now = rl_monotonic_ns()
         int64_t soonest = NEVER
         int i
+    if rl_load_int(&ks.loading):       # who replays the log has the locks most of the time, and moves tables on its way
+        return 25000000
     expire_due(ks, now // 1000000, now + budget_ns)
     move_tables(ks)
     for i in range(ks.stripes * ks.databases):

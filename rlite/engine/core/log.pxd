@@ -52,6 +52,7 @@ cdef void log_append(log_t* l, int database, int64_t ms, const char* resp, size_
 cdef void log_gone(log_t* l, int database, int64_t ms, const char* key, size_t klen, const char* field,
                    size_t flen) noexcept nogil           # DEL of a key, or HDEL of its field, which left by itself
 cdef void log_lose(log_t* l) noexcept nogil               # memory was short for a record
+cdef void log_relieve(log_t* l) noexcept nogil            # in a turn; no lock is held
 cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil
 
 

@@ -28,6 +28,7 @@ cdef extern from *:
     void rl_batch_set(void* batch) nogil
 
 cdef enum:
+    RELIEF = 1 << 16           # bytes that are written before the end of a turn
     KEEP = 1 << 18             # a larger buffer is given back once it is written
     PATIENCE = 1 << 25         # bytes that may wait for a sync to end, before somebody writes all the same
     LONGEST = 0xffff0000       # bytes of RESP in one record
@@ -79,6 +80,7 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
     cdef char select[SELECT_SIZE]
     cdef int n = 0
     cdef size_t whole
+    cdef int64_t unsynced
     cdef char* to
     pthread_mutex_lock(&l.mutex)
     if first != l.database:
@@ -99,7 +101,9 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
         memcpy(to, resp, size)
         if many:
             memcpy(to + size, EXEC_RESP, EXEC_SIZE)
-        seal_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first, l.seed)
+        unsynced = l.appended - rl_load(&l.durable)
+        seal_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first,
+                    <uint32_t>min(unsynced, <int64_t>0xffffffff), l.seed)
         l.fresh.size += HEAD_SIZE + whole + CRC_SIZE
         l.database = last
         rl_bump(&l.offset, whole)
@@ -236,7 +240,20 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
     return error == 0 or not wrote
 
 
-cdef int tick(log_t* l) noexcept nogil:
+cdef void log_relieve(log_t* l) noexcept nogil:
+    """Writes what has piled up in the middle of a turn, while it is still in the processor's cache."""
+    cdef int error
+    if rl_load(&l.appended) - rl_load(&l.written) < RELIEF or rl_load_int(&l.refusing) or rl_load_int(&l.syncing):
+        return
+    pthread_mutex_lock(&l.file_mutex)
+    if not l.lost:
+        error = flush(l)
+        if error:
+            rl_store_int(&l.refusing, error)
+    pthread_mutex_unlock(&l.file_mutex)
+
+
+cdef int tick(log_t* l, bint syncing) noexcept nogil:
     """What the log's own thread does twice a second. Returns errno of what is wrong, or 0."""
     cdef int error, fd
     cdef int64_t target
@@ -250,7 +267,7 @@ cdef int tick(log_t* l) noexcept nogil:
     fd = l.fd
     target = l.written
     pthread_mutex_unlock(&l.file_mutex)
-    if not error and rl_load_int(&l.policy) == FSYNC_EVERYSEC and rl_load(&l.durable) < target:
+    if syncing and not error and rl_load_int(&l.policy) == FSYNC_EVERYSEC and rl_load(&l.durable) < target:
         rl_store_int(&l.syncing, 1)
         if rl_datasync(fd) != 0:
             error = errno
@@ -449,12 +466,12 @@ cdef class Log:
             fine = log_settle(self.log, target, True)
         return fine
 
-    def tick(self) -> int:
-        """Writes, and under `everysec` syncs. Returns errno of what is wrong, 0: nothing."""
+    def tick(self, bint syncing=True) -> int:
+        """Writes, and under `everysec` syncs (`syncing`: if it may). Returns errno of what is wrong, 0: nothing."""
         cdef int error = 0
         with nogil:
             if self.log.fd >= 0:
-                error = tick(self.log)
+                error = tick(self.log, syncing)
         return error
 
     def close(self) -> int:
@@ -471,7 +488,13 @@ cdef class Log:
                 c_close(self.log.fd)
                 self.log.fd = -1
                 pthread_mutex_unlock(&self.log.sync_mutex)
+            # Nobody waits for what could not be written: there is no log any more.
+            self.log.fresh.size = self.log.taken.size = self.log.taken_at = 0
+            rl_store(&self.log.written, self.log.appended)
+            rl_store(&self.log.durable, self.log.appended)
             pthread_mutex_unlock(&self.log.file_mutex)
+        rl_store_int(&self.log.lost, 0)
+        rl_store_int(&self.log.refusing, 0)
         return error
 
     @property

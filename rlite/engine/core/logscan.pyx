@@ -181,6 +181,7 @@ cdef class Pass:
     cdef readonly int64_t found, wanted, place
     cdef readonly int64_t records      # whole ones (a transaction of Redis's log counts as one)
     cdef int64_t first_ms_, last_ms_
+    cdef readonly int64_t durable      # bytes before this were on disk when some good record was written
     cdef int64_t until_place, until_ms # stop before what goes beyond them
     cdef objection why_
     cdef char culprit[NAME_MAX]
@@ -414,7 +415,9 @@ cdef class LogScan(Pass):
                 self.why_ = WHY_OUTSIDE
                 return SCAN_RESP
             why = self.count(&c)
-            if c.name_size == 5 and memcmp(c.name, b"MULTI", 5) == 0:
+            if began == start and c.name_size == 6 and memcmp(c.name, b"SELECT", 6) == 0:
+                start = at                         # may stand before a MULTI
+            elif c.name_size == 5 and memcmp(c.name, b"MULTI", 5) == 0:
                 if inside or began != start:
                     self.place = began
                     self.why_ = WHY_NESTED
@@ -440,7 +443,7 @@ cdef class LogScan(Pass):
         """Checks the record at `at` and moves behind it where it is good."""
         cdef size_t have = 0
         cdef int64_t left = self.w.size - self.at, length, offset, ms
-        cdef uint32_t database, crc, stored
+        cdef uint32_t database, unsynced, crc, stored
         cdef const char* p
         cdef scanned state
         if left <= 0:
@@ -463,6 +466,7 @@ cdef class LogScan(Pass):
         offset = take64(p + 4)
         ms = take64(p + 12)
         database = take32(p + 20)
+        unsynced = take32(p + 24)
         if self.found <= WINDOW:
             p = window_look(&self.w, self.at, <size_t>self.found, &have)
             if p == NULL:
@@ -512,6 +516,7 @@ cdef class LogScan(Pass):
         self.least = offset + length - FIELDS_SIZE
         self.resp_bytes += length - FIELDS_SIZE
         self.records += 1
+        self.durable = max(self.durable, self.at - <int64_t>unsynced)
         self.at = self.end
         return SCAN_MORE
 

@@ -47,6 +47,29 @@ static inline void rl_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 static inline int rl_ctz64(uint64_t v) { return __builtin_ctzll(v); }
 static inline int rl_popcount(unsigned v) { return __builtin_popcount(v); }
 static inline uint64_t rl_read64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+/* Little-endian numbers, as files hold them; one move each where the processor is little-endian too. */
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static inline uint32_t rl_le32(const void *p) { uint32_t v; memcpy(&v, p, 4); return v; }
+static inline uint64_t rl_le64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
+static inline void rl_put_le32(void *p, uint32_t v) { memcpy(p, &v, 4); }
+static inline void rl_put_le64(void *p, uint64_t v) { memcpy(p, &v, 8); }
+#else
+static inline uint32_t rl_le32(const void *p) {
+    const unsigned char *b = p;
+    return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+}
+static inline uint64_t rl_le64(const void *p) {
+    return rl_le32(p) | (uint64_t)rl_le32((const unsigned char *)p + 4) << 32;
+}
+static inline void rl_put_le32(void *p, uint32_t v) {
+    unsigned char *b = p;
+    for (int i = 0; i < 4; i++) b[i] = (unsigned char)(v >> (8 * i));
+}
+static inline void rl_put_le64(void *p, uint64_t v) {
+    rl_put_le32(p, (uint32_t)v);
+    rl_put_le32((unsigned char *)p + 4, (uint32_t)(v >> 32));
+}
+#endif
 static inline void rl_pause(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();

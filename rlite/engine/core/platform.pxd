@@ -1,5 +1,5 @@
 """The words of platform.h, for cimport. Reads as its table of contents."""
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "platform.h" nogil:
     int RL_HAVE_EPOLL
@@ -17,6 +17,10 @@ cdef extern from "platform.h" nogil:
     int rl_ctz64(uint64_t v) noexcept
     int rl_popcount(unsigned v) noexcept
     uint64_t rl_read64(const void* p) noexcept
+    uint32_t rl_le32(const void* p) noexcept
+    uint64_t rl_le64(const void* p) noexcept
+    void rl_put_le32(void* p, uint32_t v) noexcept
+    void rl_put_le64(void* p, uint64_t v) noexcept
     int rl_lock_a_while(void* mutex) noexcept           # a pthread mutex; 0: held
     void rl_pause() noexcept                            # in a loop that waits for another thread
     int rl_unlikely(int v) noexcept

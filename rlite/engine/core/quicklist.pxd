@@ -25,6 +25,7 @@ cdef struct spot_t:
 
 cdef quick_t* ql_new() noexcept nogil
 cdef quick_t* ql_from(byte* lp) noexcept nogil                       # takes the block over; NULL: no memory, untouched
+cdef bint ql_append_block(quick_t* q, byte* lp) noexcept nogil       # takes it over, not empty; False: no memory
 cdef byte* ql_only_block(quick_t* q) noexcept nogil                  # of one node: its block, and the list is freed
 cdef void ql_free(quick_t* q) noexcept nogil
 cdef quick_t* ql_copy(quick_t* q) noexcept nogil

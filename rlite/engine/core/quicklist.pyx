@@ -80,6 +80,10 @@ cdef quick_t* ql_from(byte* lp) noexcept nogil:
     return q
 
 
+cdef bint ql_append_block(quick_t* q, byte* lp) noexcept nogil:
+    return add_node(q, q.tail, NULL, lp) != NULL
+
+
 cdef byte* ql_only_block(quick_t* q) noexcept nogil:
     cdef byte* lp = q.head.lp
     free(q.head)

@@ -24,7 +24,7 @@ from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fo
 from rlite.engine.core.keyspace cimport (
     Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
-from rlite.engine.core.log cimport log_settle
+from rlite.engine.core.log cimport log_relieve, log_settle
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
 from rlite.engine.core.poller cimport (
     BROKEN, READABLE, WRITABLE, poller_forget, poller_init, poller_release, poller_set, poller_wait,
@@ -177,6 +177,8 @@ cdef class Loop:
             size_t start = self.start
             call_t call = self.call
             parsed tail = self.tail
+            bint wrote = self.wrote
+            const char* buffer = self.buffer
             item_t* batch = <item_t*>malloc(sizeof(self.batch))
             ready_t* ready = <ready_t*>malloc(sizeof(self.ready))
             char* other_input = <char*>malloc(INPUT_SIZE)
@@ -194,6 +196,7 @@ cdef class Loop:
             self.input, self.hashes, self.hashes_cap = input, hashes, hashes_cap
             self.writers, self.n_writers, self.cap_writers = writers, n_writers, cap_writers
             self.start, self.call, self.tail = start, call, tail
+            self.wrote, self.buffer = wrote, buffer
             memcpy(self.batch, batch, sizeof(self.batch))
             memcpy(self.ready, ready, sizeof(self.ready))
             for i in range(n_writers):         # they were queued before, and so not again
@@ -326,6 +329,8 @@ cdef class Loop:
                 c.choked = True
                 break
             n = self.gather(c, buf, size)
+            if self.ks.log != NULL:
+                log_relieve(self.ks.log)
             if n and not self.run_batch(c, n):
                 continue
             if self.tail == PARSED_MORE:

@@ -3,44 +3,11 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-cdef extern from *:
-    """
-    /* zlib's CRC-32 (polynomial 0xEDB88320), eight bytes a step ("slicing by 8", Kounavis and Berry 2005): records are
-     * mostly some tens of bytes, too short for zlib's own way to pay. */
-    static uint32_t rl_crc_table[8][256];
+from rlite.engine.core.platform cimport rl_put_le32, rl_put_le64
 
-    static void rl_crc_init(void) {
-        for (uint32_t i = 0; i < 256; i++) {
-            uint32_t c = i;
-            for (int k = 0; k < 8; k++) c = c & 1 ? (c >> 1) ^ 0xEDB88320u : c >> 1;
-            rl_crc_table[0][i] = c;
-        }
-        for (int t = 1; t < 8; t++)
-            for (uint32_t i = 0; i < 256; i++)
-                rl_crc_table[t][i] = (rl_crc_table[t - 1][i] >> 8) ^ rl_crc_table[0][rl_crc_table[t - 1][i] & 0xff];
-    }
-
-    static inline uint32_t rl_le32(const unsigned char *p) {
-        return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-    }
-
-    static uint32_t rl_crc32(uint32_t crc, const unsigned char *p, size_t n) {
-        crc = ~crc;
-        while (n >= 8) {
-            uint32_t a = rl_le32(p) ^ crc, b = rl_le32(p + 4);
-            crc = rl_crc_table[7][a & 0xff] ^ rl_crc_table[6][(a >> 8) & 0xff] ^
-                  rl_crc_table[5][(a >> 16) & 0xff] ^ rl_crc_table[4][a >> 24] ^
-                  rl_crc_table[3][b & 0xff] ^ rl_crc_table[2][(b >> 8) & 0xff] ^
-                  rl_crc_table[1][(b >> 16) & 0xff] ^ rl_crc_table[0][b >> 24];
-            p += 8;
-            n -= 8;
-        }
-        while (n--) crc = (crc >> 8) ^ rl_crc_table[0][(crc ^ *p++) & 0xff];
-        return ~crc;
-    }
-    """
-    void rl_crc_init() noexcept nogil
-    uint32_t rl_crc32(uint32_t crc, const unsigned char* p, size_t n) noexcept nogil
+cdef extern from "crc32.h" nogil:
+    void rl_crc_init() noexcept
+    uint32_t rl_crc32(uint32_t crc, const unsigned char* p, size_t n) noexcept
 
 rl_crc_init()
 
@@ -49,37 +16,14 @@ cdef uint32_t crc32(uint32_t crc, const char* data, size_t size) noexcept nogil:
     return rl_crc32(crc, <const unsigned char*>data, size)
 
 
-cdef void put32(char* to, uint32_t v) noexcept nogil:
-    cdef int i
-    for i in range(4):
-        to[i] = <char>(v >> (8 * i))
-
-
-cdef void put64(char* to, int64_t v) noexcept nogil:
-    cdef int i
-    for i in range(8):
-        to[i] = <char>(<uint64_t>v >> (8 * i))
-
-
-cdef uint32_t take32(const char* at) noexcept nogil:
-    cdef uint32_t v = 0
-    cdef int i
-    for i in range(4):
-        v |= <uint32_t>(<unsigned char>at[i]) << (8 * i)
-    return v
-
-
-cdef int64_t take64(const char* at) noexcept nogil:
-    return <int64_t>(take32(at) | <uint64_t>take32(at + 4) << 32)
-
-
 cdef void seal_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
-                      uint32_t seed) noexcept nogil:
-    put32(record, <uint32_t>(FIELDS_SIZE + resp_size))
-    put64(record + 4, offset)
-    put64(record + 12, ms)
-    put32(record + 20, database)
-    put32(record + HEAD_SIZE + resp_size, crc32(seed, record, HEAD_SIZE + resp_size))
+                      uint32_t unsynced, uint32_t seed) noexcept nogil:
+    rl_put_le32(record, <uint32_t>(FIELDS_SIZE + resp_size))
+    rl_put_le64(record + 4, <uint64_t>offset)
+    rl_put_le64(record + 12, <uint64_t>ms)
+    rl_put_le32(record + 20, database)
+    rl_put_le32(record + 24, unsynced)
+    rl_put_le32(record + HEAD_SIZE + resp_size, crc32(seed, record, HEAD_SIZE + resp_size))
 
 
 cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t seed, record_t* r) noexcept nogil:
@@ -99,6 +43,7 @@ cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t s
     r.offset = take64(data + at + 4)
     r.ms = take64(data + at + 12)
     r.database = take32(data + at + 20)
+    r.unsynced = take32(data + at + 24)
     r.resp = data + at + HEAD_SIZE
     r.resp_size = length - FIELDS_SIZE
     r.end = at + LENGTH_SIZE + length + CRC_SIZE
@@ -131,12 +76,17 @@ cdef size_t next_record(const char* data, size_t size, size_t at, uint32_t seed,
 STATES = {RECORD_GOOD: "good", RECORD_END: "end", RECORD_SHORT: "short", RECORD_LENGTH: "length", RECORD_CRC: "crc"}
 
 
-def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed) -> bytes:
+def checksum(const unsigned char[::1] data not None, uint32_t crc=0) -> int:
+    """The CRC-32 of a buffer, which is not empty; crc: of what stands before it."""
+    return crc32(crc, <const char*>&data[0], data.shape[0])
+
+
+def sealed(bytes resp, int64_t offset, int64_t ms, uint32_t database, uint32_t seed, uint32_t unsynced=0) -> bytes:
     """One record as it stands in a file. resp: one command or more; seed: see segment.Header."""
     cdef bytearray record = bytearray(HEAD_SIZE + len(resp) + CRC_SIZE)
     cdef char* at = record
     memcpy(at + HEAD_SIZE, <const char*>resp, len(resp))
-    seal_record(at, len(resp), offset, ms, database, seed)
+    seal_record(at, len(resp), offset, ms, database, unsynced, seed)
     return bytes(record)
 
 

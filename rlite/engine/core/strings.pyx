@@ -264,7 +264,7 @@ cdef void getex(call_t* c) noexcept nogil:
     reply_value(c, e)
     if has_ttl:
         c.dirty += 1
-        if at <= c.now_ns // 1000000:
+        if at <= c.now_ns // 1000000 and not c.ks.loading:
             event(c, 0, b"del", CLASS_GENERIC)
             remove_entry(stripe_of(c, 0), c.hashes[0], e)
             effect_key(c, 2, b"DEL")

@@ -2,23 +2,27 @@
 
 The records themselves are put together and written by core/log, in the threads that serve. What is done here
 is done seldom: begin a segment, note it in the manifest, have a new base written by a child, and look twice a
-second whether everything is well. Runs with the GIL, in threads of its own; holds no lock of data but where
-it says so.
+second whether everything is well. Runs with the GIL; holds no lock of data but where it says so.
 """
 
 import contextlib
 import logging
 import os
 import threading
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rlite.engine.core.database import Database
 from rlite.engine.core.log import Log
-from rlite.engine.persistence import files, manifest, segment
+from rlite.engine.persistence import files, manifest, segment, snapshot
 from rlite.engine.persistence.manifest import Manifest
+from rlite.engine.persistence.snapshot import History
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlite.engine.commands.context import Context
 
 LOG = logging.getLogger("rlite.log")
@@ -39,66 +43,140 @@ class Past:
     whole: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A segment that has been made: its number, name, file and header."""
+
+    number: int
+    name: str
+    descriptor: int
+    header: segment.Header
+
+
 class Journal:
-    """The log of one server. `open` begins it, `close` ends it, both for the thread that starts and stops."""
+    """The log of one server: `open` or `prepare` and `begin`, then `end`, and again; at last `close`.
+
+    changing: held while files of the log come and go. tasks: what is to be done at each tick.
+    """
+
+    PURPOSE = "log"  # of the children that write its bases
 
     def __init__(self, server: "Context", directory: Path) -> None:
         config = server.config
         self.log = Log()
-        self._server = server
+        self.server = server
         self.directory = directory
         self.stem = segment.stem_of(config.text("appendfilename"))
         self.manifest = Manifest(server.replication_id)
+        self.changing = threading.RLock()
+        self.tasks: list[Callable[[], None]] = []
+        self.syncing = (
+            True  # False: a child writes, and no-appendfsync-on-rewrite says to leave the disk to it
+        )
+        self.base_bytes = 0  # of all files when the log was last rewritten
+        self._closed_bytes = 0  # of all files but the segment that is being written
         self._next = 1
-        self._changing = threading.Lock()  # held while files of the log come and go
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = 0  # errno that was told of already
-        self.base_bytes = 0  # of all files when the log was last rewritten
         self.log.configure(config.text("appendfsync"))
         config.subscribe("appendfsync", lambda value: self.log.configure(str(value)))
 
     # --- life ---
 
     def open(self, past: Past) -> None:
-        """Begins a new segment behind what there is, and has changes logged. Raises OSError."""
-        server = self._server
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.sync_directory(self.directory.parent)
-        before = past.manifest
-        if before is not None:
-            self.manifest = replace(
-                before, history=server.replication_id, previous=before.history, previous_end=past.offset
-            )
-        self._next = past.next_number
-        descriptor, header = self._new_segment(past.offset)
-        self.base_bytes = self.bytes_on_disk()
-        self.log.open(descriptor, segment.SIZE, header.seed, past.offset)
-        server.keyspace.attach(self.log)
-        server.journal = self.log
-        self._thread = threading.Thread(target=self._watch, name="log", daemon=True)
-        self._thread.start()
+        """Begins a new segment behind what there is, and has changes logged. Nobody else is there yet.
 
-    def close(self) -> None:
-        """Writes and syncs what there is, and logs no more. Nobody changes anything any longer."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-        self._server.journal = None
+        Raises OSError.
+        """
+        self.make_directory()
+        before = past.manifest
+        self._next = past.next_number
+        if before is not None:
+            # Who wrote them may have been killed before it had synced: what is shown from now on must stay.
+            for name in before.segments:
+                files.sync_file(self.path(name))
+            self.manifest = replace(
+                before, history=self.server.replication_id, previous=before.history,
+                previous_end=past.offset,
+            )  # fmt: skip
+        if past.whole:
+            begun = self.new_segment(past.offset)
+            self.put_manifest(self.manifest.with_segment(begun.name))
+        else:
+            begun = self._begin_with_base(past.offset)
+        self.begin(begun, past.offset)
+        self.note_sizes(rewritten=True)
+
+    def make_directory(self) -> None:
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        files.sync_directory(self.directory.parent)
+        for part in self.directory.glob(f"{self.stem}.*.part-*"):  # of children that outlived their server
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    def prepare(self) -> None:
+        """Makes ready for a log that begins while the server serves, with a base that a child writes; what
+        the directory holds of an earlier one counts no more once that is there. Raises OSError.
+        """
+        self.make_directory()
+        self.manifest = Manifest(self.server.replication_id)
+        numbers = [segment.number_of(path) or 0 for path in self.directory.iterdir()]
+        self._next = max(self._next, max(numbers, default=0) + 1)
+        self._watch_on()
+
+    def _begin_with_base(self, offset: int) -> Begun:
+        """A log whose base holds what was loaded from somewhere else."""
+        begun = self.new_segment(offset)
+        base = segment.base_name(self.stem, begun.number)
+        db = Database(self.server.keyspace, 0)
+        db.lock_all()
+        try:
+            snapshot.save(
+                self.path(base), db, self.server.keyspace, self.server.config,
+                history=History(self.server.replication_id, offset), log_base=True,
+            )  # fmt: skip
+        finally:
+            db.unlock()
+        self.put_manifest(replace(self.manifest, base=base, base_offset=offset, segments=(begun.name,)))
+        return begun
+
+    def begin(self, begun: Begun, offset: int) -> None:
+        """Has changes logged to this segment. Every stripe is locked, or nobody else is there yet."""
+        self.log.open(begun.descriptor, segment.SIZE, begun.header.seed, offset)
+        self.server.keyspace.attach(self.log)
+        self.server.journal = self.log
+        self._watch_on()
+
+    def _watch_on(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="log", daemon=True)
+            self._thread.start()
+
+    def end(self) -> None:
+        """Writes and syncs what there is, and logs no more. Every stripe is locked."""
+        self.server.journal = None
         error = self.log.close()
         if error:
             LOG.error("the end of the log could not be written: %s", os.strerror(error))
 
+    def close(self) -> None:
+        """As `end`, for good. Nobody changes anything any longer."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.end()
+
     # --- files ---
 
-    def _path(self, name: str) -> Path:
+    def path(self, name: str) -> Path:
         return self.directory / name
 
-    def _new_segment(self, offset: int) -> tuple[int, segment.Header]:
-        """Makes the next segment, and notes it in the manifest; on disk when this returns. Raises OSError."""
-        header = segment.Header.new(self._server.replication_id, offset)
-        name = segment.segment_name(self.stem, self._next)
-        path = self._path(name)
+    def new_segment(self, offset: int) -> Begun:
+        """Makes the next segment's file, on disk with its header when this returns. Raises OSError."""
+        header = segment.Header.new(self.server.replication_id, offset)
+        number, name = self._next, segment.segment_name(self.stem, self._next)
+        path = self.path(name)
         descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, files.MODE
         )
@@ -106,32 +184,46 @@ class Journal:
             os.write(descriptor, header.packed())
             os.fsync(descriptor)
             files.sync_directory(self.directory)
-            self._put_manifest(self.manifest.with_segment(name))
         except BaseException:
             os.close(descriptor)
             with contextlib.suppress(OSError):
                 path.unlink()
             raise
         self._next += 1
-        return descriptor, header
+        return Begun(number, name, descriptor, header)
 
-    def _put_manifest(self, to: Manifest) -> None:
-        manifest.write(self._path(segment.manifest_name(self.stem)), to)
+    def put_manifest(self, to: Manifest) -> None:
+        """Replaces the manifest. Raises OSError, the old one in force."""
+        manifest.write(self.path(segment.manifest_name(self.stem)), to)
         self.manifest = to
 
-    def bytes_on_disk(self) -> int:
-        """What the files of the log take."""
+    # --- sizes, in bytes ---
+
+    def note_sizes(self, *, rewritten: bool = False) -> None:
+        """Looks at the files anew, after some have come or gone. rewritten: growth counts from here."""
         total = 0
-        for name in self.manifest.files:
+        for name in self.manifest.files[:-1]:
             with contextlib.suppress(OSError):
-                total += self._path(name).stat().st_size
-        return total
+                total += self.path(name).stat().st_size
+        self._closed_bytes = total
+        if rewritten:
+            self.base_bytes = self.bytes
+
+    @property
+    def bytes(self) -> int:
+        """What the files of the log hold now."""
+        return self._closed_bytes + self.log.segment_bytes
 
     # --- twice a second ---
 
     def _watch(self) -> None:
         while not self._stopping.wait(TICK_SECONDS):
-            self._tell(self.log.tick())
+            self._tell(self.log.tick(self.syncing))
+            for task in self.tasks:
+                try:
+                    task()
+                except Exception:
+                    LOG.exception("internal error in the log's thread")
 
     def _tell(self, error: int) -> None:
         """Logs that something went wrong, or is well again, once each."""
@@ -142,10 +234,15 @@ class Journal:
             LOG.warning("the log can be written again; writes are taken again")
         elif self.log.lost:
             LOG.error(
-                "the log could not be synced (%s): writes are refused until BGREWRITEAOF has made a new one",
+                "the log could not be synced (%s): writes are refused until it has been written anew",
                 os.strerror(error),
             )
         else:
             LOG.error(
                 "the log could not be written (%s): writes are refused until it can", os.strerror(error)
             )
+
+
+def seconds_since(started: float) -> int:
+    """Whole seconds since a monotonic time."""
+    return int(time.monotonic() - started)

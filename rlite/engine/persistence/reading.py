@@ -18,7 +18,7 @@ from rlite.engine.persistence.segment import Header, HeaderError, NewerVersionEr
 
 PIECE = 16 << 20  # bytes between two looks at the clock: some hundredths of a second
 KEPT_FAULTS = 10_000  # so that a hostile file cannot fill the memory; the rest is counted
-_SMALLEST = 28  # bytes of a record that holds nothing
+_SMALLEST = 32  # bytes of a record that holds nothing
 
 Tick = Callable[[int], None]  # told how many bytes more have been read; may raise to stop
 
@@ -56,7 +56,7 @@ class Verdict(Enum):
     """What faults mean together."""
 
     FINE = "fine"
-    TORN_TAIL = "torn-tail"  # nothing good stands behind the first fault: truncation repairs it
+    TORN_TAIL = "torn-tail"  # nothing behind the first fault shows that it was on disk: truncation repairs it
     MIDDLE = "damage-in-the-middle"  # something durable was damaged, good data stands behind it
     UNREADABLE = "newer-version"  # nobody here can say
 
@@ -97,8 +97,9 @@ class Reading:
     size: as far as it was looked at; spans: what is good in it, (from, to) in the file, header and preamble
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
-    no longer holds; until: whether it was read only up to the limit that How set; body: where
-    its records or commands begin; annotated: whether a file of Redis's holds times.
+    no longer holds; durable: the bytes before this one were on disk when some good record was written, None
+    where records do not tell; until: whether it was read only up to the limit that How set; body: where its
+    records or commands begin; annotated: whether a file of Redis's holds times.
     """
 
     path: Path
@@ -118,6 +119,7 @@ class Reading:
     first_offset: int | None = None
     last_offset: int | None = None
     offset_end: int | None = None
+    durable: int | None = None
     until: bool = False
     body: int = segment.SIZE
     annotated: bool = False
@@ -129,9 +131,14 @@ class Reading:
 
     @property
     def good_behind(self) -> bool:
-        """Whether something good stands behind the first fault, in this file."""
+        """Whether something good stands behind the first fault, in this file, that was written when the
+        place of the fault was on disk already. (A power cut may keep what was written later, and not what
+        stands before it.)
+        """
         damage = self.damage
-        return bool(damage and self.spans and self.spans[-1][1] > damage[0].at)
+        if self.durable is None:
+            return bool(damage and self.spans and self.spans[-1][1] > damage[0].at)
+        return bool(damage) and self.durable > damage[0].at
 
 
 def verdict(readings: list[Reading]) -> Verdict:
@@ -143,7 +150,7 @@ def verdict(readings: list[Reading]) -> Verdict:
         if (damaged and reading.spans) or any(fault.grave for fault in reading.faults):
             return Verdict.MIDDLE
         if reading.damage:
-            if reading.good_behind:
+            if reading.good_behind or reading.damage[0].kind is Kind.BACK:  # not torn, but not in its place
                 return Verdict.MIDDLE
             damaged = True
     return Verdict.TORN_TAIL if damaged else Verdict.FINE
@@ -211,13 +218,7 @@ def read_segment(
             descriptor, there, segment.SIZE, header.seed, max(least, header.first),
             how.arities, how.deep, how.databases,
         )  # fmt: skip
-        faults: list[Fault] = []
-        if header.first < least:
-            expected = f"a segment that begins at offset {least} or later"
-            faults.append(
-                Fault(path, Kind.BACK, 0, 0, 0, expected, f"offset {header.first} in its header", grave=True)
-            )
-        return _read(path, scan, faults, header=header, seed=header.seed, how=how, tick=tick)
+        return _read(path, scan, [], header=header, seed=header.seed, how=how, tick=tick)
 
 
 def _only_version_damaged(head: bytes) -> bool:
@@ -327,7 +328,8 @@ def _read(
     return Reading(
         path, scan.size, header, seed, tuple(spans), tuple(faults), more, scan.records, scan.transactions,
         scan.commands, scan.resp_bytes, scan.by_name, scan.first_ms, scan.last_ms, scan.first_offset,
-        scan.last_offset, scan.least if scan.records else None, until=state == "until",
+        scan.last_offset, scan.least if scan.records else None, scan.durable if scan.records else 0,
+        until=state == "until",
     )  # fmt: skip
 
 

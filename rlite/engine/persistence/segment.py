@@ -15,6 +15,7 @@ from rlite.engine.errors import RliteError
 
 MAGIC = b"RLITEAOF"
 VERSION = 1
+ID_SIZE = 40  # of a replication id
 _LAYOUT = struct.Struct("<8sII40sqqQ")  # magic, version, size of the header, id, first offset, made, salt
 SIZE = _LAYOUT.size + 4  # and the CRC-32 of all that
 

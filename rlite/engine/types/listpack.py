@@ -14,10 +14,13 @@ WIDTHS = {0xF1: 2, 0xF2: 3, 0xF3: 4, 0xF4: 8}
 
 
 def back_length(size: int) -> bytes:
-    """The length of an element as it is read backwards: seven bits a byte, the highest first."""
+    """The length of an element as it is read backwards: seven bits a byte, the highest first, all but that
+    marked.
+    """
     made = [size & 0x7F]
     while size := size >> 7:
-        made.append(size & 0x7F | 0x80)
+        made[-1] |= 0x80
+        made.append(size & 0x7F)
     return bytes(reversed(made))
 
 

@@ -1,0 +1,511 @@
+# cython: cdivision=True
+"""Runs logged commands into a keyspace at start, as fast as it goes.
+
+Commands of the core run straight through their functions, without the GIL, some dozens for one taking of all locks;
+everything else goes to Python one by one (`otherwise`). Replies are thrown away. Knows nothing of files: it gets buffers,
+and says where in them it stopped and why. While it works `Keyspace.loading` should be set (nothing expires then).
+"""
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcmp, memset
+
+from rlite.engine import errors
+from rlite.engine.core.execute cimport CommandTable, call_t, command_t, find_command, fold_name, hash_keys
+from rlite.engine.core.keyspace cimport Keyspace, keyspace_t, lock_mask, stripe_at, stripe_index, unlock_mask
+from rlite.engine.core.platform cimport rl_load, rl_monotonic_ns, rl_store
+from rlite.engine.core.records cimport (
+    RECORD_CRC, RECORD_END, RECORD_GOOD, RECORD_LENGTH, RECORD_SHORT, record_at, record_state, record_t,
+)
+from rlite.engine.core.resp cimport (
+    PARSED_COMMAND, PARSED_ERROR, PARSED_INLINE, PARSED_MORE, PARSED_NOTHING, arg_t, out_release, out_t, parse_init,
+    parse_int, parse_release, parse_request, parse_reset, parse_t, parsed,
+)
+from rlite.engine.core.table cimport table_prefetch, table_prefetch_entry
+
+cdef enum:
+    BATCH = 64                 # commands gathered before they run: the look-ahead hides the memory's latency
+    KEEP_OUT = 65536           # a larger reply buffer is given back
+
+cdef enum stop_t:              # why `records` and `commands` return
+    STOP_UNTIL                 # `until` is reached
+    STOP_END                   # the bytes end here, between records or commands
+    STOP_SHORT                 # they end inside one, or inside a transaction
+    STOP_LENGTH                # records: no record is so short
+    STOP_CRC
+    STOP_OFFSET                # records: it begins before the one before it ends
+    STOP_RESP                  # the RESP is none
+    STOP_FAILED                # a command failed that must not
+    STOP_RAISED                # `otherwise` raised
+
+STOPS = {
+    STOP_UNTIL: "until", STOP_END: "end", STOP_SHORT: "short", STOP_LENGTH: "length", STOP_CRC: "crc",
+    STOP_OFFSET: "offset", STOP_RESP: "resp", STOP_FAILED: "failed",
+}
+
+cdef struct step_t:            # a gathered command
+    command_t* cmd
+    int base                   # of its arguments
+    int argc
+    int first_hash             # of its keys
+    int hashes
+    int database
+    size_t at                  # where it, or the record that it is in, begins
+
+
+cdef inline bint named(const arg_t* name, const char* upper, size_t size) noexcept nogil:
+    cdef size_t i
+    if name.size != size:
+        return False
+    for i in range(size):
+        if (<unsigned char>name.data[i] & 0xdf) != <unsigned char>upper[i]:
+            return False
+    return True
+
+
+cdef class Replay:
+    """The commands of a log, run into a keyspace.
+
+    otherwise(database, args) -> (error or None, fatal): runs a command that the core has not, or declined. An error is
+    counted, and ends the replay where `strict` is set or `fatal` is true. What it raises is raised from `records` and
+    `commands`. strict: no command may fail (our own log holds only what has succeeded).
+    """
+    cdef Keyspace keyspace
+    cdef keyspace_t* ks
+    cdef CommandTable table
+    cdef object otherwise
+    cdef object raised
+    cdef bint strict
+    cdef parse_t parse
+    cdef out_t out
+    cdef uint64_t* hashes
+    cdef int hashes_cap
+    cdef int hashes_used
+    cdef step_t steps[BATCH]
+    cdef int n
+    cdef bint locked
+    cdef int database              # of the next command
+    cdef size_t fault_at           # where STOP_FAILED happened
+    cdef readonly size_t broken_at     # where in the buffer the last command began that does not end, or is none
+    cdef int64_t _commands
+    cdef int64_t _failed
+    cdef int64_t _offset           # where the next record may begin
+    cdef int64_t _last_ms
+    cdef int64_t _records
+    cdef readonly object failure   # (command, error) of the first that failed; None: none has
+
+    def __cinit__(self, Keyspace keyspace, CommandTable table, otherwise, bint strict=True):
+        self.keyspace, self.ks = keyspace, keyspace.ks
+        self.table, self.otherwise, self.strict = table, otherwise, strict
+        parse_init(&self.parse)
+        self.parse.max_bulk = <int64_t>1 << 62       # what the log holds was let in once
+
+    def __dealloc__(self):
+        parse_release(&self.parse)
+        out_release(&self.out)
+        free(self.hashes)
+
+    @property
+    def running(self):
+        """Commands run so far; may be read by any thread."""
+        return rl_load(&self._commands)
+
+    @property
+    def failed(self):
+        """How many of them answered with an error."""
+        return rl_load(&self._failed)
+
+    @property
+    def count(self):
+        """Records replayed so far."""
+        return self._records
+
+    @property
+    def offset(self):
+        """Records: where in the history the last one ended."""
+        return self._offset
+
+    @offset.setter
+    def offset(self, int64_t offset):
+        self._offset = offset
+
+    @property
+    def last_ms(self):
+        """Unix time of the last good record, or of the last line that tells it; 0: none did."""
+        return self._last_ms
+
+    @property
+    def longest(self):
+        """Bytes that an argument may have; one that says it has more makes its command none."""
+        return self.parse.max_bulk
+
+    @longest.setter
+    def longest(self, int64_t size):
+        self.parse.max_bulk = size
+
+    @property
+    def selected(self):
+        """The database that the next command runs in."""
+        return self.database
+
+    @selected.setter
+    def selected(self, int index):
+        self.database = index
+
+    def records(self, const unsigned char[::1] data not None, size_t size, size_t at, uint32_t seed, size_t until):
+        """Runs the records from `at` on of the first `size` bytes of a buffer, up to the first that begins at or behind
+        `until`. Returns (why, where): a word of STOPS, and where the next record, or the bad one, begins.
+
+        Everything before that has been run; of a record that holds "failed" or "resp", some may have been.
+        """
+        cdef stop_t why
+        cdef size_t where = at
+        if size > <size_t>data.shape[0] or at > size:
+            raise IndexError(f"bytes {at} to {size} of {data.shape[0]}")
+        if size == at:
+            return STOPS[STOP_END], at
+        with nogil:
+            why = self.run_records(<const char*>&data[0], size, &where, seed, until)
+        return self.stopped(why, where)
+
+    def commands(self, const unsigned char[::1] data not None, size_t size, size_t at, size_t until):
+        """The same for a log that is RESP and nothing else, with lines that begin with `#` between the commands. A
+        transaction is run when all of it is there: "short" where it is not, and `where` is its MULTI then.
+        """
+        cdef stop_t why
+        cdef size_t where = at
+        if size > <size_t>data.shape[0] or at > size:
+            raise IndexError(f"bytes {at} to {size} of {data.shape[0]}")
+        if size == at:
+            return STOPS[STOP_END], at
+        with nogil:
+            why = self.run_commands(<const char*>&data[0], size, &where, until)
+        return self.stopped(why, where)
+
+    cdef tuple stopped(self, stop_t why, size_t where):
+        self.unlock()
+        if self.out.cap > KEEP_OUT:
+            out_release(&self.out)
+        if why == STOP_RAISED:
+            raised, self.raised = self.raised, None
+            raise raised
+        return STOPS[why], where
+
+    # --- the two forms -----------------------------------------------------------------------------------------------
+
+    cdef stop_t run_records(self, const char* data, size_t size, size_t* where, uint32_t seed, size_t until) noexcept nogil:
+        cdef:
+            record_t r
+            record_state state
+            size_t at = where[0]
+            stop_t why = STOP_UNTIL, ran
+            parsed what
+        self.begin()
+        while at < until:
+            state = record_at(data, size, at, seed, &r)
+            if state != RECORD_GOOD:
+                why = (STOP_END if state == RECORD_END else STOP_SHORT if state == RECORD_SHORT else
+                       STOP_LENGTH if state == RECORD_LENGTH else STOP_CRC)
+                break
+            if r.offset < self._offset:
+                why = STOP_OFFSET
+                break
+            if r.database >= <uint32_t>self.ks.databases:
+                why = self.beyond(at, r.database)
+                break
+            self.database = <int>r.database
+            self.parse.pos = r.resp - data
+            while self.parse.pos < r.end - 4:
+                what = parse_request(&self.parse, data, r.end - 4)
+                if what != PARSED_COMMAND:
+                    self.abandon()
+                    why = STOP_RESP
+                    break
+                why = self.take(at)
+                if why != STOP_UNTIL:
+                    break
+            if why != STOP_UNTIL:
+                break
+            self._offset = r.offset + <int64_t>r.resp_size
+            self._last_ms = r.ms
+            self._records += 1
+            at = r.end
+        ran = self.flush()
+        if ran != STOP_UNTIL:            # before whatever else was found
+            why = ran
+        elif why == STOP_UNTIL and at == size:
+            why = STOP_END
+        where[0] = self.fault_at if why == STOP_FAILED or why == STOP_RAISED else at
+        return why
+
+    cdef stop_t run_commands(self, const char* data, size_t size, size_t* where, size_t until) noexcept nogil:
+        cdef:
+            size_t at = where[0]
+            size_t inside = 0              # up to where the transaction at hand goes
+            size_t multi = 0               # where it begins
+            stop_t why = STOP_UNTIL, ran
+        self.begin()
+        self.parse.pos = at
+        while at < until or at < inside:
+            if at == size:
+                why = STOP_END
+                break
+            if data[at] == c'#':
+                why = self.remark(data, size)
+            elif data[at] != c'*':
+                self.broken_at = at
+                why = STOP_RESP
+            else:
+                why = self.whole(data, size)
+            if why != STOP_UNTIL:
+                break
+            if data[at] == c'*':
+                if at >= inside and self.parse.argc == 1 and named(&self.parse.args[self.parse.base], b"MULTI", 5):
+                    multi = at
+                    why = self.transaction(data, size, &inside)
+                    if why != STOP_UNTIL:
+                        break
+                else:
+                    why = self.take(at)
+                    if why != STOP_UNTIL:
+                        break
+            at = self.parse.pos
+        ran = self.flush()
+        if ran != STOP_UNTIL:
+            why = ran
+        elif why == STOP_UNTIL and at == size:
+            why = STOP_END
+        where[0] = self.fault_at if why == STOP_FAILED or why == STOP_RAISED else at
+        return why
+
+    cdef stop_t whole(self, const char* data, size_t size) noexcept nogil:
+        """One command, complete."""
+        cdef parsed what
+        self.broken_at = self.parse.pos
+        what = parse_request(&self.parse, data, size)
+        if what == PARSED_COMMAND:
+            return STOP_UNTIL
+        self.abandon()
+        return STOP_SHORT if what == PARSED_MORE else STOP_RESP
+
+    cdef stop_t remark(self, const char* data, size_t size) noexcept nogil:
+        """A line that begins with `#`; `#TS:` and Unix seconds tell when the commands behind it ran."""
+        cdef int64_t seconds
+        cdef parsed what
+        self.broken_at = self.parse.pos
+        what = parse_request(&self.parse, data, size)
+        if what == PARSED_MORE:
+            return STOP_SHORT
+        if what != PARSED_INLINE:
+            return STOP_RESP
+        if self.parse.line_size > 4 and memcmp(self.parse.line, b"#TS:", 4) == 0 and \
+                parse_int(self.parse.line + 4, self.parse.line_size - 4, &seconds) and 0 <= seconds < (<int64_t>1 << 50):
+            self._last_ms = seconds * 1000
+        return STOP_UNTIL
+
+    cdef stop_t transaction(self, const char* data, size_t size, size_t* end) noexcept nogil:
+        """Behind MULTI: looks for its EXEC, and stays where it is. `end`: where EXEC begins, which is passed over later."""
+        cdef size_t begin = self.parse.pos, at
+        cdef stop_t why
+        cdef int n = 0
+        why = self.flush()                 # what was gathered so far; its arguments go
+        if why != STOP_UNTIL:
+            return why
+        while True:
+            at = self.parse.pos
+            self.broken_at = at
+            if at == size:
+                return STOP_SHORT
+            if data[at] == c'#':
+                why = self.remark(data, size)
+            elif data[at] != c'*':
+                return STOP_RESP
+            else:
+                why = self.whole(data, size)
+            if why != STOP_UNTIL:
+                return why
+            if data[at] == c'*':
+                if self.parse.argc == 1 and named(&self.parse.args[self.parse.base], b"EXEC", 4):
+                    break
+                parse_reset(&self.parse)
+        parse_reset(&self.parse)
+        self.parse.pos = begin
+        end[0] = at
+        return STOP_UNTIL
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    cdef void begin(self) noexcept nogil:
+        self.parse.want = self.parse.argc = self.parse.base = 0
+        self.n = self.hashes_used = 0
+
+    cdef void abandon(self) noexcept nogil:
+        """Forgets a command that does not end; those gathered before it stay."""
+        self.parse.want = 0
+        self.parse.argc = 0
+
+    cdef stop_t take(self, size_t at) noexcept nogil:
+        """The command just parsed: kept for the next batch, or run at once where Python must have it."""
+        cdef:
+            arg_t* argv = self.parse.args + self.parse.base
+            int argc = self.parse.argc, k
+            uint64_t word[3]
+            uint64_t mask
+            int64_t index
+            command_t* cmd = NULL
+            step_t* step
+            uint64_t* grown
+            stop_t why
+        if argv[0].size <= 6:
+            if argc == 2 and named(argv, b"SELECT", 6):
+                if not parse_int(argv[1].data, argv[1].size, &index) or not 0 <= index < self.ks.databases:
+                    why = self.flush()
+                    return why if why != STOP_UNTIL else self.fails(at, argv, argc, <const char*>NULL, 0)
+                self.database = <int>index
+                rl_store(&self._commands, self._commands + 1)
+                return self.passed_over()
+            if argc == 1 and (named(argv, b"MULTI", 5) or named(argv, b"EXEC", 4)):
+                return self.passed_over()          # all of it is there, and nobody looks on
+        if fold_name(argv[0].data, argv[0].size, word):
+            cmd = find_command(&self.table.table, word)
+        if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
+            why = self.flush_before()
+            if why == STOP_UNTIL:
+                why = self.ask_python(at, argv, argc)
+            parse_reset(&self.parse)
+            return why
+        if self.hashes_used + argc > self.hashes_cap:
+            grown = <uint64_t*>realloc(self.hashes, 2 * (self.hashes_used + argc) * sizeof(uint64_t))
+            if grown == NULL:
+                why = self.flush()
+                return why if why != STOP_UNTIL else self.fails(at, argv, argc, b"no memory", 9)
+            self.hashes = grown
+            self.hashes_cap = 2 * (self.hashes_used + argc)
+        step = &self.steps[self.n]
+        step.cmd = cmd
+        step.base = self.parse.base
+        step.argc = argc
+        step.at = at
+        step.database = self.database
+        step.first_hash = self.hashes_used
+        step.hashes = hash_keys(self.ks, cmd, argc, argv, self.hashes + self.hashes_used, &mask)
+        for k in range(step.first_hash, step.first_hash + step.hashes):
+            table_prefetch(&stripe_at(self.ks, step.database, stripe_index(self.ks, self.hashes[k])).table, self.hashes[k])
+        self.hashes_used += step.hashes
+        self.n += 1
+        return self.flush() if self.n == BATCH else STOP_UNTIL
+
+    cdef stop_t passed_over(self) noexcept nogil:
+        """The command just parsed has been dealt with; its arguments go at once where nothing has been gathered."""
+        if self.n == 0:
+            parse_reset(&self.parse)
+        return STOP_UNTIL
+
+    cdef stop_t flush(self) noexcept nogil:
+        """Runs what has been gathered, and forgets its arguments."""
+        cdef stop_t why = self.flush_before()
+        parse_reset(&self.parse)
+        self.unlock()
+        return why
+
+    cdef stop_t flush_before(self) noexcept nogil:
+        """Runs what has been gathered; the command just parsed keeps its arguments."""
+        cdef:
+            int i, k, n = self.n
+            step_t* step
+            call_t c
+            stop_t why
+        self.n = self.hashes_used = 0
+        if n == 0:
+            return STOP_UNTIL
+        self.lock()
+        for i in range(n):
+            step = &self.steps[i]
+            for k in range(step.first_hash, step.first_hash + step.hashes):
+                table_prefetch_entry(
+                    &stripe_at(self.ks, step.database, stripe_index(self.ks, self.hashes[k])).table, self.hashes[k])
+        memset(&c, 0, sizeof(c))
+        c.ks = self.ks
+        c.resp = 2
+        c.out = &self.out
+        c.now_ns = rl_monotonic_ns()
+        for i in range(n):
+            step = &self.steps[i]
+            self.out.size = 0
+            c.database = step.database
+            c.argc, c.argv = step.argc, self.parse.args + step.base
+            c.hashes = self.hashes + step.first_hash
+            c.name, c.name_size = <const char*>step.cmd.word, step.cmd.name_size
+            c.error = 0
+            c.declined = False
+            step.cmd.run(&c)
+            if c.declined:
+                why = self.ask_python(step.at, c.argv, c.argc)
+                self.lock()
+            elif c.error or self.out.failed:
+                why = self.fails(step.at, c.argv, c.argc, self.out.data + 1, self.out.size - 3 if self.out.size > 3 else 0)
+            else:
+                why = STOP_UNTIL
+                rl_store(&self._commands, self._commands + 1)
+            if why != STOP_UNTIL:
+                return why
+        return STOP_UNTIL
+
+    cdef void lock(self) noexcept nogil:
+        if not self.locked:
+            lock_mask(self.ks, all_stripes(self.ks))
+            self.locked = True
+
+    cdef void unlock(self) noexcept nogil:
+        if self.locked:
+            unlock_mask(self.ks, all_stripes(self.ks))
+            self.locked = False
+
+    cdef stop_t ask_python(self, size_t at, const arg_t* argv, int argc) noexcept nogil:
+        """Has Python run a command, without our locks: it takes its own."""
+        cdef int i
+        self.unlock()
+        with gil:
+            try:
+                rl_store(&self._commands, self._commands + 1)
+                args = [PyBytes_FromStringAndSize(argv[i].data, argv[i].size) for i in range(argc)]
+                error, fatal = self.otherwise(self.database, args)
+                if error is None:
+                    return STOP_UNTIL
+                rl_store(&self._failed, self._failed + 1)
+                if self.failure is None or fatal or self.strict:
+                    self.failure = (args, error)
+                self.fault_at = at
+                return STOP_FAILED if fatal or self.strict else STOP_UNTIL
+            except BaseException as fault:
+                self.raised = fault
+                self.fault_at = at
+                return STOP_RAISED
+
+    cdef stop_t fails(self, size_t at, const arg_t* argv, int argc, const char* text, size_t size) noexcept nogil:
+        """Notes that a command failed. text: of the error; NULL: the database that it names does not exist."""
+        cdef int i
+        rl_store(&self._commands, self._commands + 1)
+        rl_store(&self._failed, self._failed + 1)
+        self.fault_at = at
+        with gil:
+            if self.failure is None or self.strict:
+                args = [PyBytes_FromStringAndSize(argv[i].data, argv[i].size) for i in range(argc)]
+                error = errors.DB_OUT_OF_RANGE if text == NULL else errors.OUT_OF_MEMORY if self.out.failed else \
+                    text[:size].decode("utf-8", "surrogateescape")
+                self.failure = (args, error)
+        if self.out.failed:
+            out_release(&self.out)
+            return STOP_FAILED
+        return STOP_FAILED if self.strict or text == NULL else STOP_UNTIL
+
+    cdef stop_t beyond(self, size_t at, uint32_t database) noexcept nogil:
+        """A record of a database that is not there."""
+        self.fault_at = at
+        with gil:
+            self.failure = ([b"SELECT", b"%d" % database], errors.DB_OUT_OF_RANGE)
+        return STOP_FAILED
+
+
+cdef inline uint64_t all_stripes(keyspace_t* ks) noexcept nogil:
+    return (<uint64_t>1 << ks.stripes) - 1 if ks.stripes < 64 else ~<uint64_t>0

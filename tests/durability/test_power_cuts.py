@@ -1,0 +1,325 @@
+"""Power cuts: whatever the disk may hold then, the server starts from it and holds what was promised.
+
+A server runs under a recorder while clients load it. Then, for cuts at many places of the record,
+directories are made as such a cut may leave them, recovered in this process, and compared with what the
+server had told its clients by then.
+"""
+
+import bisect
+import os
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from support.load import SECOND, Command, Lane, Load, commands, plain
+from support.power_cut import Disk
+from support.recorder import Call, Event, NoCompilerError, Recorder, library
+from support.servers import Server, start_rlite
+from support.wire import Reader, Reply, Wire, parse
+
+CUTS = 80 if os.environ.get("CI") == "true" else 30  # a record; beside those at each change of names
+STATES = 6  # by chance, a cut
+
+
+@pytest.fixture(autouse=True)
+def _compiler() -> None:
+    try:
+        library()
+    except NoCompilerError as fault:
+        pytest.skip(str(fault))
+
+
+@dataclass(slots=True)
+class Told:
+    """What one lane's clients have been told: numbers of steps, with the events and the times of the
+    replies.
+    """
+
+    events: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+
+    def add(self, event: int, seconds: float, steps: int) -> None:
+        self.events.append(event)
+        self.seconds.append(seconds)
+        self.steps.append(max(steps, self.steps[-1] if self.steps else 0))
+
+    def until(self, event: int) -> int:
+        """By replies sent in the first so many events."""
+        at = bisect.bisect_left(self.events, event)
+        return self.steps[at - 1] if at else 0
+
+    def by(self, seconds: float) -> int:
+        at = bisect.bisect_right(self.seconds, seconds)
+        return self.steps[at - 1] if at else 0
+
+
+def told(load: Load, events: Sequence[Event]) -> dict[int, Told]:
+    """By lane: what the replies in a record acknowledge, and what they show to readers."""
+    found = {lane.number: Told() for lane in load.lanes}
+    readers: dict[int, Reader] = {}
+    walks: dict[int, Iterator[int | None]] = {}
+
+    def steps(lane: Lane) -> Iterator[int | None]:
+        """For each reply on a lane's connection: the step that it completes."""
+        n = lane.begun
+        while True:
+            n += 1
+            for _ in range(len(commands(lane.number, n, load.shared)) - 1):
+                yield None
+            yield n
+
+    def nothing_more() -> bytes:
+        raise BlockingIOError
+
+    for number, event in enumerate(events):
+        lane = load.lane_of_port.get(event.port) if event.call is Call.SEND else None
+        if event.call is not Call.SEND or (lane is None and event.port not in load.reader_ports):
+            continue
+        reader = readers.setdefault(event.port, Reader(nothing_more))
+        reader.buffer += event.data
+        while True:
+            try:
+                reply, _ = reader.next()
+            except BlockingIOError:
+                break
+            if lane is None:
+                for shown, n in load.shown_by(reply):
+                    found[shown.number].add(number, event.seconds, n)
+            else:
+                step = next(walks.setdefault(event.port, steps(lane)))
+                if step is not None:
+                    found[lane.number].add(number, event.seconds, step)
+    return found
+
+
+def recovered(directory: Path) -> Callable[[Sequence[Command]], list[Reply]]:
+    """The data in a directory, loaded into this process as at a server's start. Raises what keeps it from
+    starting.
+    """
+    from support.recovering import load
+
+    from rlite.engine.commands.dispatch import execute
+    from rlite.engine.core.connection import Client
+    from rlite.engine.core.resp import encode
+
+    server = load(directory).server
+    client = Client()
+    return lambda asked: [parse(encode(execute(server, client, list(command)), 2)) for command in asked]
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One life of the server: the load as it was at its end, what clients were told, and the event it
+    began with.
+    """
+
+    load: Load
+    told: dict[int, Told]
+    begun: int
+
+    def floor(self, lane: Lane, event: int, cut_at: float, policy: str) -> int:
+        """How many steps of a lane a cut before an event, at a time, must leave."""
+        told = self.told[lane.number]
+        if policy == "always":
+            return max(lane.begun, told.until(event))
+        return told.by(cut_at - SECOND)
+
+
+@dataclass(slots=True)
+class Recording:
+    """Loads on a server, and everything it did meanwhile. sessions: its lives, oldest first."""
+
+    disk: Disk
+    events: list[Event]
+    sessions: list[Session]
+
+    def check_cuts(self, policy: str, seed: int) -> int:
+        """Cuts at chosen events and checks what recovery finds. Returns how many states that were."""
+        chance = random.Random(seed)
+        chosen = self._chosen(chance)
+        states = 0
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        scratch = Path(tempfile.mkdtemp(prefix="rl-cuts-", dir=memory))  # kept where a check fails
+        for number, event in enumerate([*self.events, None]):
+            if number in chosen:
+                session = [each for each in self.sessions if each.begun <= number][-1]
+                # The cut comes as late as it can: just before the next event.
+                moment = (event or self.events[-1]).seconds
+
+                def floor(
+                    lane: Lane, number: int = number, moment: float = moment, of: Session = session
+                ) -> int:
+                    return of.floor(lane, number, moment, policy)
+
+                for state in self.disk.states(chance, STATES):
+                    states += 1
+                    place = scratch / f"{number}-{states}"
+                    where = f"cut before event {number} ({event}), seed {seed}: {state.told}, kept in {place}"
+                    place.mkdir()
+                    state.write_to(place)
+                    try:
+                        found = session.load.check(recovered(place), floor)
+                        again = session.load.check(recovered(place), floor)
+                    except Exception as fault:
+                        raise AssertionError(f"{where}: {fault}") from fault
+                    assert again == found, f"{where}: a second start finds something else"
+                    shutil.rmtree(place)
+            if event is not None:
+                self.disk.follow(event)
+        scratch.rmdir()
+        return states
+
+    def _chosen(self, chance: random.Random) -> set[int]:
+        """Where to cut: around each change of names, before syncs end, and elsewhere by chance."""
+        names = Call.OPEN | Call.RENAME | Call.UNLINK | Call.MKDIR | Call.TRUNCATE
+        everywhere = range(1, len(self.events) + 1)
+        around = {n + more for n in everywhere if self.events[n - 1].call & names for more in (-1, 0)}
+        syncs = [n - 1 for n in everywhere if self.events[n - 1].call is Call.SYNCED]
+        writes = [n for n in everywhere if self.events[n - 1].call is Call.WRITE]
+        return {
+            *around,
+            *chance.sample(syncs, min(CUTS // 3, len(syncs))),
+            *chance.sample(writes, min(CUTS // 3, len(writes))),
+            *chance.sample(list(everywhere), min(CUTS // 3, len(everywhere))),
+            len(self.events),
+        }
+
+    def __str__(self) -> str:
+        return f"{len(self.events)} events, {self.sessions[-1].load.acknowledged} steps acknowledged"
+
+
+During = Callable[[Load, Server, Recorder], None]
+
+
+def record(directory: Path, directives: dict[str, str], *lives: During, seed: int) -> Recording:
+    """Runs a server on a new directory under the recorder, and a load on it as long as each of `lives` wants;
+    then it is killed, and started again for the next.
+    """
+    directory.mkdir()
+    disk = Disk(directory)
+    settings = {"appendonly": "yes", "save": "", **directives}
+    load = Load(seed=seed, lanes=3, readers=1, depth=8)
+    sessions: list[Session] = []
+    with Recorder(directory) as recorder:
+        for number, during in enumerate(lives):
+            server = start_rlite(directory, settings, environment=recorder.environment)
+            try:
+                begun = len(recorder.events()) if number else 0
+                if number:
+                    with Wire(server.address) as wire:
+                        load.verify(wire, lambda lane: lane.acknowledged)
+                load.connect(server.address)
+                during(load, server, recorder)
+            finally:
+                server.kill_group()
+            load.drain()
+            refused = [lane.refused for lane in load.lanes if lane.refused]
+            assert not refused, refused
+            now, events = load.copy(), recorder.events()
+            sessions.append(Session(now, told(now, events), begun))
+        return Recording(disk, events, sessions)
+
+
+def steps_of(load: Load, count: int) -> None:
+    goal = load.acknowledged + count
+    load.run(lambda: load.acknowledged >= goal)
+
+
+def rewrite_under(load: Load, server: Server) -> None:
+    """A load for as long as a rewrite takes, and some more."""
+    with Wire(server.address) as wire:
+
+        def info(name: str) -> str:
+            text = plain(wire.command("INFO", "persistence")).decode()
+            return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)[name]
+
+        before = info("aof_rewrites")
+        wire.command("BGREWRITEAOF")
+        deadline = time.monotonic() + 20
+        load.run(
+            lambda: (
+                (info("aof_rewrite_in_progress") == "0" and info("aof_rewrites") != before)
+                or time.monotonic() > deadline
+            )
+        )
+        assert info("aof_last_bgrewrite_status") == "ok"
+        assert time.monotonic() < deadline, "no rewrite within 20 s"
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_under_always_a_power_cut_takes_nothing_that_a_reply_told_of(tmp_path: Path, threads: int) -> None:
+    seed = random.randrange(1 << 30)
+
+    def fast_then_slow(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 300)
+        with recorder.fault(Call.FSYNC, delay=0.003):  # time for a reply that leaves too early
+            steps_of(load, 300)
+
+    directives = {"appendfsync": "always", "io-threads": str(threads)}
+    recording = record(tmp_path / "data", directives, fast_then_slow, seed=seed)
+    states = recording.check_cuts("always", seed)
+    print(f"{states} states: {recording}")
+    assert states > CUTS
+
+
+def test_under_always_a_power_cut_during_and_after_rewrites_takes_nothing(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+
+    def rewrites(load: Load, server: Server, recorder: Recorder) -> None:
+        for _ in range(2):
+            steps_of(load, 150)
+            rewrite_under(load, server)
+        steps_of(load, 50)
+
+    recording = record(tmp_path / "data", {"appendfsync": "always", "io-threads": "2"}, rewrites, seed=seed)
+    states = recording.check_cuts("always", seed)
+    print(f"{states} states: {recording}")
+    assert states > CUTS
+
+
+def test_under_always_a_power_cut_after_a_kill_takes_nothing_that_was_shown_since(tmp_path: Path) -> None:
+    """What a killed server had written but not synced is read and shown by the next: it must stay."""
+    seed = random.randrange(1 << 30)
+
+    def slow(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 50)
+        recorder.inject(Call.FSYNC, delay=0.02, path=".aof")
+        steps_of(load, 50)
+
+    def again(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 60)
+
+    recording = record(tmp_path / "data", {"appendfsync": "always"}, slow, slow, again, seed=seed)
+    states = recording.check_cuts("always", seed)
+    print(f"{states} states: {recording}")
+    assert states > CUTS
+
+
+@pytest.mark.parametrize("rewriting", [False, True])
+def test_under_everysec_a_power_cut_takes_nothing_that_is_a_second_old(
+    tmp_path: Path, rewriting: bool
+) -> None:
+    seed = random.randrange(1 << 30)
+
+    def steadily(load: Load, server: Server, recorder: Recorder) -> None:
+        end = time.monotonic() + 3.2
+
+        def is_time() -> bool:
+            time.sleep(0.004)  # a steady load, not the fastest
+            return time.monotonic() > end
+
+        if rewriting:
+            rewrite_under(load, server)
+        load.run(is_time)
+
+    directives = {"appendfsync": "everysec", "io-threads": "2"}
+    recording = record(tmp_path / "data", directives, steadily, seed=seed)
+    states = recording.check_cuts("everysec", seed)
+    print(f"{states} states: {recording}")
+    assert states > CUTS

@@ -1,0 +1,45 @@
+"""A directory loaded in this process, as a server would load it at its start."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rlite.engine.commands.context import Context, Loading
+from rlite.engine.config import Config
+from rlite.engine.core.database import Database
+from rlite.engine.persistence import recovery
+from rlite.engine.persistence.outcome import Recovered
+from rlite.engine.server import Server
+
+
+@dataclass
+class Loaded:
+    """What recovery made of a directory."""
+
+    result: Recovered
+    server: Context
+
+    def get(self, key: bytes | str, database: int = 0) -> bytes | None:
+        name = key.encode() if isinstance(key, str) else key
+        found: bytes | None = Database(self.server.keyspace, database).get(name)
+        return found
+
+
+def load(directory: Path, **directives: object) -> Loaded:
+    """Recovers a directory as a server with these directives would. Raises what recovery raises."""
+    config = Config(**{"dir": directory, "appendonly": True, **directives})
+    server = Server(config).context
+    found = recovery.plan(config)
+    done = recovery.recover(found, server, Loading(), truncated=config.flag("aof-load-truncated"))
+    server.keyspace.loading = False
+    return Loaded(done, server)
+
+
+def digest(server: Context) -> bytes:
+    """DEBUG DIGEST of what was loaded; `enable_debug_command` must be on."""
+    from rlite.engine.commands.dispatch import execute
+    from rlite.engine.core.connection import Client
+    from rlite.engine.reply import Simple
+
+    reply = execute(server, Client(), [b"DEBUG", b"DIGEST"])
+    assert isinstance(reply, Simple), reply
+    return reply.text.encode()
