@@ -7,6 +7,7 @@ here it is put together: what follows what, whose history it is, what it all mea
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from rlite.engine.commands import declare_all
@@ -56,7 +57,11 @@ class Report:
     @property
     def lost(self) -> int:
         """Bytes that cannot be used."""
-        return sum(fault.size for fault in self.damage)
+        if self.verdict is not Verdict.TORN_TAIL:
+            return sum(fault.size for fault in self.damage)
+        # All from the first fault on: what stands behind it was not known to be on disk.
+        cut = [checked.reading for checked in self.files if checked.reading.damage]
+        return sum(found.size - found.damage[0].at for found in cut)
 
     @property
     def by_name(self) -> Mapping[bytes, int]:
@@ -123,16 +128,20 @@ def check(
     sizes = sizes_of(layout)
     how = How(arities(), deep, databases, seeds=_seeds(layout), until_offset=until_offset, until_ms=until_ms)
     files: list[Checked] = []
-    least = 0
+    least = layout.ours.base_offset if layout.ours is not None else 0
+    led = layout.ours is not None and layout.ours.base is not None  # whether it is known where the log begins
     for part in layout.parts:
         is_last = part is layout.parts[-1]
         closely = replace(how, live=live is not None and is_last)
         if part.role is Role.BASE:
             closely = replace(closely, until_offset=None, until_ms=None)
         found = _read(part, layout, least, size=sizes[part.path], how=closely, tick=tick)
+        header = found.header
+        if header is not None:
+            if led and header.first > least and not (files and files[-1].reading.damage):
+                found = _behind_a_hole(found, least, header.first)
+            led, least = True, max(least, header.first)
         least = found.offset_end if found.offset_end is not None else least
-        if found.offset_end is None and found.header is not None:
-            least = max(least, found.header.first)
         files.append(Checked(part, found))
         if found.until:
             break
@@ -142,6 +151,15 @@ def check(
     files = _with_history(layout, files, whole=whole)
     faults = (*layout.faults, *(fault for checked in files for fault in checked.reading.faults))
     return Report(path, layout, live, _verdict(layout, files), tuple(files), deep, faults)
+
+
+def _behind_a_hole(found: Reading, least: int, first: int) -> Reading:
+    """A segment that does not begin where what comes before it has ended."""
+    expected = f"a segment that goes on at offset {least}"
+    said = f"one that begins at {first}: {first - least} bytes of commands are missing before it"
+    # Without records it may be that what came before it did not reach the disk: that is a torn tail.
+    hole = Fault(found.path, Kind.HOLE, 0, 0, 0, expected, said, grave=bool(found.spans))
+    return replace(found, faults=(hole, *found.faults))
 
 
 def _read(part: Part, layout: Layout, least: int, *, size: int, how: How, tick: Tick) -> Reading:
@@ -195,6 +213,9 @@ def _with_history(layout: Layout, files: list[Checked], *, whole: bool) -> list[
             for between, other in ids[seen[history] + 1 : place]:
                 strange[between] = f"{history}, as before and behind it ({other} is not)"
         seen[history] = place
+    for (number, one), (_, other) in pairwise(ids):
+        if other == said.history and one not in (other, said.previous):
+            strange[number] = f"{said.previous or 'none'}, which the manifest names as the one before"
     found = list(files)
     for number, expected in strange.items():
         checked = files[number]
