@@ -25,6 +25,7 @@ BENCHMARKS = (
     "threads",
     "snapshots",
     "version",
+    "checking",
 )
 
 
