@@ -41,7 +41,7 @@ def torn(tmp_path: Path) -> Path:
 def damaged(tmp_path: Path) -> Path:
     """The directory of a log with a damaged record in the middle."""
     log = Log().fill(200)
-    log.data[log.bounds[100] + 30] ^= 1
+    log.data[log.bounds[100] + 34] ^= 1
     return directory(tmp_path, [log])
 
 
@@ -51,7 +51,7 @@ def damaged(tmp_path: Path) -> Path:
 def test_the_exit_code_says_what_was_found(tmp_path: Path, torn: Path) -> None:
     whole = directory(tmp_path / "whole", [Log().fill(3)])
     log = Log().fill(9)
-    log.data[log.bounds[3] + 30] ^= 1
+    log.data[log.bounds[3] + 34] ^= 1
     middle = directory(tmp_path / "middle", [log])
     assert rlite("aof-check", whole).returncode == 0
     assert rlite("aof-check", torn).returncode == 1

@@ -13,7 +13,8 @@ from rlite.engine.config import Config
 from rlite.engine.core.database import Database
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.replay import Replay
-from rlite.engine.persistence import recovery, replaying
+from rlite.engine.persistence import layout, recovery, replaying
+from rlite.engine.persistence.check import check
 from rlite.engine.persistence.outcome import DamageError, Recovered, RecoveryError, Source
 from rlite.engine.persistence.reading import Verdict
 from rlite.engine.persistence.segment import SIZE
@@ -124,8 +125,11 @@ class Bench:
             before += sum(bound <= common for bound in log.bounds[1:])
             if common < len(log.data):
                 break
+        said = check(self.place, layout.find(self.place)[0]).verdict
         fresh(self.server)
         fault, done = self.recovered()
+        # What aof-check tells is what recovery does.
+        assert (fault is None) is (said in (Verdict.FINE, Verdict.TORN_TAIL)), said
         if fault is not None:
             headless = not readings[which].spans and (len(data) > SIZE or not data)
             # One that was cut between two records has no fault; the offsets of the next one tell.
