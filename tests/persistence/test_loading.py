@@ -81,6 +81,7 @@ def test_clients_hear_loading_until_all_is_there(tmp_path: Path) -> None:
         reply = wire.command("EXEC")
         assert isinstance(reply, Err)
         assert reply.text.startswith(b"EXECABORT")
+        wait_for(lambda: persistence_of(wire)["loading_total_bytes"] != "0", "the plan")
         told = persistence_of(wire)
         assert told["loading"] == "1"
         assert told["async_loading"] == "0"
