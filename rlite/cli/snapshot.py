@@ -8,6 +8,8 @@ from rlite.cli.options import SETTINGS
 
 COMMANDS = {
     "inspect": ("rlite.cli.snapshot_inspect", "inspect"),
+    "diff": ("rlite.cli.snapshot_diff", "diff"),
+    "convert": ("rlite.cli.snapshot_convert", "convert"),
 }
 
 
@@ -28,9 +30,11 @@ class Lazy(click.Group):
 
 @click.group(cls=Lazy, context_settings=SETTINGS)
 def snapshot() -> None:
-    """Looks into RDB files.
+    """Looks into RDB files, compares them, and turns them into other forms.
 
     \b
     Examples:
       rlite snapshot inspect dump.rdb
+      rlite snapshot diff before.rdb after.rdb
+      rlite snapshot convert dump.rdb dump.ndjson
     """

@@ -36,10 +36,14 @@ def duration(value: str) -> int:
         raise click.BadParameter(str(fault)) from None
 
 
+MATCH = click.option("--match", multiple=True, metavar="GLOB", help="Only keys so named, as in KEYS.")
+DATABASES = click.option(
+    "--db", "databases", multiple=True, type=click.IntRange(0), help="Only keys of this one."
+)
 _FILTERS = (
-    click.option("--match", multiple=True, metavar="GLOB", help="Only keys so named, as in KEYS."),
+    MATCH,
+    DATABASES,
     click.option("--type", "types", multiple=True, type=click.Choice(TYPES), help="Only keys of this type."),
-    click.option("--db", "databases", multiple=True, type=click.IntRange(0), help="Only keys of this one."),
     click.option("--min-size", type=size, help="Only keys that take so many bytes in the file, or more."),
     click.option("--max-size", type=size, help="Only keys that take so many bytes in the file, or fewer."),
     click.option(

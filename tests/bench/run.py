@@ -24,6 +24,7 @@ BENCHMARKS = (
     "fill",
     "loading",
     "threads",
+    "snapshots",
     "version",
 )
 

@@ -6,13 +6,12 @@ import io
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.servers import Server, rlite_program
-from support.snapshots import OLD_FORMS, fill, old_file, rdb, rlite, string, text
+from support.snapshots import OLD_FORMS, fill, old_file, peak_kib, rdb, rlite, string, text
 from support.wire import Int
 
 from rlite.engine.persistence.snapshot_key import SnapshotKey
@@ -315,22 +314,6 @@ def test_keys_come_as_they_are_read_and_a_reader_who_leaves_ends_it(tmp_path: Pa
     process.stderr.close()
 
 
-CHILD_PEAK = """
-import resource, subprocess, sys
-subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
-print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
-"""
-
-
-def peak_kib(path: Path, *options: str) -> int:
-    """The most memory that the program had while it read a file."""
-    program = [*rlite_program(), "snapshot", "inspect", str(path), *options]
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD_PEAK, *program], capture_output=True, timeout=100, check=True
-    )
-    return int(done.stdout)
-
-
 @pytest.mark.parametrize("options", [(), ("--keys",)], ids=["summary", "keys"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, options: tuple[str, ...]) -> None:
     value = os.urandom(10_000)
@@ -338,6 +321,6 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, options: tuple[str, 
     for count in (2_000, 20_000):  # 20 MB, 200 MB
         path = tmp_path / "x.rdb"
         path.write_bytes(rdb(string(b"user:%d:%d" % (i % 7, i), value) for i in range(count)))
-        peaks.append(peak_kib(path, *options))
+        peaks.append(peak_kib("snapshot", "inspect", path, *options))
         path.unlink()
     assert peaks[1] < peaks[0] + 8_000

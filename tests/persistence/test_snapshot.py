@@ -219,6 +219,7 @@ def test_damage_that_no_checksum_guards_never_harms_the_keyspace(tmp_path: Path)
                 pass
             else:
                 digest(other)
+                saved(other)
             assert is_sound(other)
             other.execute("FLUSHALL")
 

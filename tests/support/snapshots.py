@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,22 @@ def rlite(*args: str | Path, given: bytes = b"", timeout: float = 60) -> subproc
     return subprocess.run(
         [*rlite_program(), *map(str, args)], capture_output=True, input=given, timeout=timeout, check=False
     )
+
+
+CHILD_PEAK = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
+def peak_kib(*args: str | Path) -> int:
+    """The most memory that the program had at once."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD_PEAK, *rlite_program(), *map(str, args)],
+        capture_output=True, timeout=100, check=True,
+    )  # fmt: skip
+    return int(done.stdout)
 
 
 def rdb(keys: Iterable[SnapshotKey]) -> bytes:
@@ -117,6 +134,20 @@ def fill(wire: Wire, *, field_ttl: bool = False) -> None:
         ("XGROUP", "CREATE", "stream", "group", "0", "ENTRIESREAD", "0"),
         ("XGROUP", "CREATECONSUMER", "stream", "group", "idle one"),
         ("XREADGROUP", "GROUP", "group", "worker", "COUNT", "2", "STREAMS", "stream", ">"),
+        (
+            "XCLAIM",
+            "stream",
+            "group",
+            "worker",
+            "0",
+            "1-1",
+            "1-2",
+            "TIME",
+            "1700000000123",
+            "RETRYCOUNT",
+            "3",
+            "JUSTID",
+        ),
         ("XGROUP", "CREATE", "stream", "later", "$"),
         ("XADD", "emptied", "5-5", "a", "b"),
         ("XDEL", "emptied", "5-5"),

@@ -98,7 +98,8 @@ class Reading:
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
     no longer holds; durable: the bytes before this one were on disk when some good record was written, None
-    where records do not tell; until: whether it was read only up to the limit that How set.
+    where records do not tell; until: whether it was read only up to the limit that How set; body: where its
+    records or commands begin; annotated: whether a file of Redis's holds times.
     """
 
     path: Path
@@ -120,6 +121,8 @@ class Reading:
     offset_end: int | None = None
     durable: int | None = None
     until: bool = False
+    body: int = segment.SIZE
+    annotated: bool = False
 
     @property
     def damage(self) -> list[Fault]:
@@ -147,7 +150,7 @@ def verdict(readings: list[Reading]) -> Verdict:
         if (damaged and reading.spans) or any(fault.grave for fault in reading.faults):
             return Verdict.MIDDLE
         if reading.damage:
-            if reading.good_behind or reading.damage[0].kind is Kind.BACK:
+            if reading.good_behind or reading.damage[0].kind is Kind.BACK:  # not torn, but not in its place
                 return Verdict.MIDDLE
             damaged = True
     return Verdict.TORN_TAIL if damaged else Verdict.FINE

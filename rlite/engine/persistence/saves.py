@@ -68,6 +68,11 @@ class Saves:
         child = self.forks.current
         return child is not None and child.purpose == PURPOSE
 
+    @property
+    def _loading(self) -> bool:
+        """Whether the data are not all there yet: nothing is saved then; half of them would replace all."""
+        return getattr(self._server, "loading", None) is not None
+
     def info(self) -> dict[str, object]:
         """The fields of INFO persistence that are about snapshots and children."""
         child = self.forks.current
@@ -136,6 +141,9 @@ class Saves:
         """Has a child make a snapshot. Raises ChildBusyError, KeyspaceBusyError, OSError."""
         server, config = self._server, self._server.config
         path = self._path()
+        for left in path.parent.glob(f"{path.name}.part-*"):  # by children whose parents were killed
+            with contextlib.suppress(OSError):
+                left.unlink()
         changes, history = 0, None
         self.last_try = time.time()
 
@@ -205,7 +213,7 @@ class Saves:
 
     def tick(self) -> None:
         """Does what is due: a rule that is met, a snapshot that was asked for while another child worked."""
-        if self.forks.current is not None:
+        if self.forks.current is not None or self._loading:
             return
         now = time.time()
         if not self.last_ok and now - self.last_try <= RETRY_SECONDS:
@@ -250,8 +258,8 @@ class Saves:
     @property
     def owed(self) -> bool:
         """Whether the file is not what the data are."""
-        return self.changes > 0 or not self.made
+        return not self._loading and (self.changes > 0 or not self.made)
 
     def wanted_at_end(self) -> bool:
         """Whether a shutdown that says nothing of saving is to save."""
-        return bool(self.rules) and self.changes > 0
+        return bool(self.rules) and self.changes > 0 and not self._loading

@@ -185,3 +185,23 @@ class SnapshotReader:
                 self._fault = fault
         if self._fault is not None:
             raise DamagedError(str(self._fault), self._base + len(left))
+
+
+def sound_keys(reader: SnapshotReader) -> Iterator[SnapshotKey]:
+    """The keys of a file that must be good to its end: a checksum that disagrees is damage, too."""
+    for event in reader.events():
+        if isinstance(event, SnapshotKey):
+            yield event
+        elif isinstance(event, End):
+            sound(event)
+    for _ in reader.rest():  # a packed file that is cut says so at its end
+        pass
+
+
+def sound(end: End) -> None:
+    """Raises DamagedError where the checksum says that something was changed."""
+    if end.checksum is Checksum.BAD:
+        raise DamagedError(
+            f"the checksum here is {end.stored:016x}, that of what stands before it {end.computed:016x}",
+            end.offset - CHECKSUM_SIZE,
+        )
