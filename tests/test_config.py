@@ -95,7 +95,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_notes_name_what_has_no_effect() -> None:
     assert Config().notes == []
-    assert Config(appendonly=True, timeout=3).notes == ["appendonly yes"]
+    assert Config(activedefrag=True, timeout=3).notes == ["activedefrag yes"]
 
 
 def test_notes_keep_secrets() -> None:
