@@ -276,3 +276,10 @@ def test_the_directives_of_the_real_server(redis_peer: Process) -> None:
     shown = Config().match([b"*"])
     differing = {name: (shown[name], value) for name, value in theirs.items() if shown[name] != value}
     assert set(differing) <= OWN
+
+
+@pytest.mark.parametrize("name", ["appendfilename", "appenddirname", "dbfilename"])
+@pytest.mark.parametrize("value", ["a/b", "..", ""])
+def test_the_name_of_a_file_is_no_path(name: str, value: str) -> None:
+    with pytest.raises(ConfigErrors, match="can't be a path, just a filename"):
+        Config(**{name: value})

@@ -16,6 +16,7 @@ class Kind(Enum):
     PERCENT = "a memory size or a percentage"
     CHOICE = "one of a few words"
     TEXT = "any text"
+    NAME = "the name of a file, without its directory"
     WORDS = "words"
     OCTAL = "permission bits in octal"
     SAVE = "pairs of seconds and changes"
@@ -192,8 +193,8 @@ _ROWS = (
            mutable=False),
     D("save", Kind.SAVE, "3600 1 300 100 60 10000", "When a snapshot is due."),
     D("appendonly", B, "no", "Whether changes are logged to disk."),
-    D("appendfilename", T, "appendonly.aof", "Base name of the log's files.", mutable=False),
-    D("appenddirname", T, "appendonlydir", "Directory of the log's files.", mutable=False),
+    D("appendfilename", Kind.NAME, "appendonly.aof", "Base name of the log's files.", mutable=False),
+    D("appenddirname", Kind.NAME, "appendonlydir", "Directory of the log's files.", mutable=False),
     D("appendfsync", C, "everysec", "When the log reaches the disk.", choices=("everysec", "always",
            "no")),
     D("no-appendfsync-on-rewrite", B, "no", "Skip syncing while the log is rewritten."),
@@ -204,7 +205,7 @@ _ROWS = (
     _inert("aof-timestamp-enabled", B, "no", "Note times in the log."),
     D("aof-disable-auto-gc", B, "no", "Keep log files that are no longer needed."),
     _inert("aof-rewrite-incremental-fsync", B, "yes", "Sync a log piece by piece as it is rewritten."),
-    D("dbfilename", T, "dump.rdb", "Name of the snapshot.", protected=True),
+    D("dbfilename", Kind.NAME, "dump.rdb", "Name of the snapshot.", protected=True),
     D("rdbcompression", B, "yes", "Compress strings in snapshots."),
     D("rdbchecksum", B, "yes", "End a snapshot with a checksum.", mutable=False),
     _inert("rdb-del-sync-files", B, "no", "Remove snapshots made for replicas."),

@@ -302,3 +302,11 @@ def test_the_program_answers_without_a_traceback_where_the_directory_is_a_file(t
     )  # fmt: skip
     assert done.returncode == 2
     assert "is not a directory" in done.stderr
+
+
+def test_a_log_may_have_a_name_with_spaces(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Engine(appendonly=True, dir=tmp_path, save="", appendfilename="my log.aof") as engine:
+            engine.incr("n")
+    with Engine(appendonly=True, dir=tmp_path, save="", appendfilename="my log.aof") as engine:
+        assert engine.get("n") == b"2"
