@@ -22,6 +22,7 @@ BENCHMARKS = (
     "expiry",
     "notifications",
     "fill",
+    "loading",
     "threads",
     "snapshots",
     "version",
