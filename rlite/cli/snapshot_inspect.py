@@ -107,7 +107,9 @@ def inspect(
     try:
         with ByteSource(file) as source:
             bar = Progress("reading", source.total, wanted=progress)
-            inspection = Inspection(SnapshotReader(followed(source, bar)), wanted)
+            inspection = Inspection(
+                SnapshotReader(followed(source, bar), size=lambda: source.plain_size), wanted
+            )
             try:
                 if each_key:
                     print_keys(inspection, wanted.at, limit, as_csv=output == "csv")
