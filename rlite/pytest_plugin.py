@@ -38,7 +38,7 @@ def rlite_server(request: pytest.FixtureRequest) -> Iterator[RliteServer]:
 
     marker = request.node.get_closest_marker("rlite")
     directives = dict(marker.kwargs) if marker is not None else {}
-    server = Server(Config(**{"port": 0, "bind": "127.0.0.1", "io_threads": 1, **directives}))
+    server = Server(Config(**{"port": 0, "bind": "127.0.0.1", "io_threads": 1, "save": "", **directives}))
     server.start()
     try:
         yield RliteServer(server)

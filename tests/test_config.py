@@ -19,7 +19,7 @@ from rlite.engine.server import Server
 
 @pytest.fixture
 def ours() -> Iterator[Wire]:
-    server = Server(Config(port=0, bind="127.0.0.1", io_threads=1))
+    server = Server(Config(port=0, bind="127.0.0.1", io_threads=1, save=""))
     server.start()
     wire = Wire(("127.0.0.1", server.port))
     yield wire
@@ -186,7 +186,7 @@ def test_a_password_binds_new_clients(ours: Wire) -> None:
 
 
 def test_renamed_commands() -> None:
-    server = Server(Config(port=0, bind="127.0.0.1", io_threads=1, rename_command=["GET", "fetch"]))
+    server = Server(Config(port=0, bind="127.0.0.1", io_threads=1, save="", rename_command=["GET", "fetch"]))
     server.start()
     wire = Wire(("127.0.0.1", server.port))
     try:

@@ -64,7 +64,7 @@ COMMANDS = st.one_of(
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Server, Server]]:
-    pair = [Server(Config(port=0, bind="127.0.0.1", io_threads=1)) for _ in range(2)]
+    pair = [Server(Config(port=0, bind="127.0.0.1", io_threads=1, save="")) for _ in range(2)]
     for server in pair:
         server.start()
     pair[1].context.gate.close()

@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "ping": ("rlite.cli.ping", "ping"),
     "snapshot": ("rlite.cli.snapshot", "snapshot"),
     "aof-check": ("rlite.cli.aof_check", "aof_check"),
+    "aof-repair": ("rlite.cli.aof_repair", "aof_repair"),
 }
 
 

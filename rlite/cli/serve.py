@@ -129,8 +129,9 @@ def run(config: Config, port_file: Path | None) -> int:
     started = time.monotonic()
     server = Server(config)
     asked = server.asked_to_stop
+    received: list[str] = []
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stopper(asked, log))
+        signal.signal(number, stopper(asked, received, log))
     try:
         server.start()
     except StoppedError:
@@ -147,8 +148,13 @@ def run(config: Config, port_file: Path | None) -> int:
     if config.text("pidfile"):
         write_whole(Path(config.text("pidfile")), f"{os.getpid()}\n")
     log.info("Ready to accept connections on %s (%.0f ms)", where, (time.monotonic() - started) * 1000)
-    while not asked.wait(3600):  # a wait without end could not be interrupted by a signal everywhere
-        pass
+    while True:
+        while not asked.wait(3600):  # a wait without end could not be interrupted by a signal everywhere
+            pass
+        if server.ready_to_stop(config.text(f"shutdown-on-{received[-1].lower()}") if received else ""):
+            break
+        log.error("could not save the data, so the server goes on; SHUTDOWN NOSAVE ends it all the same")
+        asked.clear()
     log.info("stopping")
     server.stop()
     for path in written:
@@ -157,11 +163,14 @@ def run(config: Config, port_file: Path | None) -> int:
     return Exit.FINE
 
 
-def stopper(asked: threading.Event, log: logging.Logger) -> Callable[[int, FrameType | None], None]:
-    """A signal handler that asks for a shutdown."""
+def stopper(
+    asked: threading.Event, received: list[str], log: logging.Logger
+) -> Callable[[int, FrameType | None], None]:
+    """A signal handler that asks for a shutdown, and notes the signal's name."""
 
     def handle(number: int, _frame: FrameType | None) -> None:
-        log.info("received %s", signal.Signals(number).name)
+        received.append(signal.Signals(number).name)
+        log.info("received %s", received[-1])
         asked.set()
 
     return handle

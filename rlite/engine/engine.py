@@ -52,7 +52,7 @@ class Engine:
     """
 
     def __init__(self, **directives: object) -> None:
-        self._server = Server(Config(**directives))
+        self._server = Server(Config(**{"save": "", **directives}))
         self._server.start_background()
         self._server.load()
         self._local = threading.local()

@@ -195,7 +195,8 @@ MIGRATE_REFUSED = "ERR Target instance replied with error: %s"
 DEBUG_DATABASE = "ERR Out of range database"
 DEBUG_NO_TABLE = "ERR The value stored at the specified key is not represented using an hash table"
 DEBUG_NO_LISTPACK = "ERR Not a listpack encoded object."
-DEBUG_RELOAD = "ERR this server keeps no snapshots yet, so it cannot reload one"
+DEBUG_RELOAD_OPTIONS = "ERR DEBUG RELOAD only supports the NOFLUSH and NOSAVE options."
+DEBUG_RELOAD = "ERR Error trying to load the RDB dump, check server logs: %s"
 
 # --- LCS ---
 LCS_NOT_STRINGS = "ERR The specified keys must contain string values"
@@ -288,7 +289,19 @@ NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 # --- the server ---
 OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 SHUTDOWN_ERRORS = "ERR Errors trying to SHUTDOWN. Check logs."
-NOTHING_TO_SAVE_TO = "ERR Errors trying to SHUTDOWN: nothing is kept on disk, so SAVE cannot be done"
+SAVE_ERROR = (
+    "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. "
+    "Commands that may modify the data set are disabled, because this instance is configured to report "
+    "errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the "
+    "Redis logs for details about the RDB error."
+)
+ALREADY_SAVING = "ERR Background save already in progress"
+CHILD_IS_ACTIVE = (
+    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to "
+    "schedule a BGSAVE whenever possible."
+)
+NOT_SAVED = "ERR could not save: %s"
+NO_SNAPSHOTS = "ERR this server keeps no snapshots"
 NO_SHUTDOWN = "ERR No shutdown in progress."
 DEBUG_DISABLED = (
     'ERR DEBUG command not allowed. If the enable-debug-command option is set to "local", you can run '

@@ -14,11 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from rlite.engine import errors
 from rlite.engine.commands import blocking, declare_all, monitoring, subscriptions, watching
-from rlite.engine.commands.context import Context, Loading
+from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.commands.dispatch import CrossProtocolError, execute
 from rlite.engine.commands.notifying import ALL, tell_departures
@@ -33,15 +33,9 @@ from rlite.engine.errors import RliteError
 from rlite.engine.observe import slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
-from rlite.engine.persistence import loading, rewriting_commands
-from rlite.engine.persistence.forking import Forks
-from rlite.engine.persistence.journal import Journal, Past
-from rlite.engine.persistence.outcome import WHOLE, Recovered
-from rlite.engine.persistence.rewriting import Rewriter
+from rlite.engine.persistence import rewriting_commands, saving_commands
+from rlite.engine.persistence.disk import Disk
 from rlite.engine.reply import NO_REPLY, Reply
-
-if TYPE_CHECKING:
-    from rlite.engine.persistence.lock import DirectoryLock
 
 log = logging.getLogger("rlite")
 KEEPER_BUDGET_NS = (
@@ -87,6 +81,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     declare_all()
     assert slowlog_commands
     assert rewriting_commands
+    assert saving_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -137,6 +132,8 @@ class Server:
         self.context.unpause = self.unpause
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
+        self.disk = Disk(self.context)
+        self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
         self.asked_to_stop = threading.Event()  # by SHUTDOWN; whoever started the server may set it too
@@ -146,10 +143,6 @@ class Server:
         self._listeners: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._next_loop = 0
-        self._journal: Journal | None = None
-        self._forks = Forks(self.keyspace)
-        self._owned: DirectoryLock | None = None
-        self._load_lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._follow()
 
@@ -241,47 +234,20 @@ class Server:
             self.context.loops[0].post("listen", None, listener)
         self.load()
 
-    # --- loading ---
-
     def _begin_loading(self) -> None:
-        """From here on clients hear LOADING, until `load` has returned."""
-        if loading.persists(self.config) and self.context.loading is None:
-            self.context.loading = Loading(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
-            self.keyspace.loading = True
-            self.context.gate.close()
+        self.disk.begin(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
 
     def load(self) -> None:
-        """Loads what is on disk, if this server keeps anything there, and begins the log behind it.
+        """Has the data that are on disk, if this server keeps any; changes are logged from then on.
 
-        Raises RecoveryError, LockedError, StoppedError; everything has ended then.
+        Raises RliteError (see Disk.load), StoppedError; everything has ended then.
         """
         self._begin_loading()
-        if self.context.loading is None:
-            return
         try:
-            with self._load_lock:
-                self._owned = loading.own(self.config)
-                self._begin_log(loading.load(self.context, self.context.loading))
+            self.disk.load()
         except BaseException:
             self.stop()
             raise
-        for watchers in list(self.context.watchers.values()):
-            for client in list(watchers):
-                client.watch_broken = True
-        self.keyspace.loading = False
-        self.context.loading = None
-        self.context.gate.open()
-
-    def _begin_log(self, found: Recovered) -> None:
-        if self.config.flag("appendonly"):
-            directory = Path(self.config.text("dir")) / self.config.text("appenddirname")
-            self._journal = Journal(self.context, directory)
-            self._journal.open(
-                Past(
-                    found.manifest, found.offset, found.next_number, found.source in WHOLE, found.previous_end
-                )
-            )
-            self.context.rewriter = Rewriter(self._journal, self._forks)
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -316,22 +282,35 @@ class Server:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
-        with self._load_lock:
-            self._forks.cancel()
-            if self._journal is not None:
-                self._journal.close()
-            if self._owned is not None:
-                self._owned.release()
+        # What has changed since it was saved, as the shutdown began, is saved again.
+        self.disk.close(self._last_save)
         unix = self.config.text("unixsocket")
         if unix:
             with contextlib.suppress(OSError):
                 Path(unix).unlink()
         self.stopped.set()
 
-    def _shut_down(self, _nosave: bool) -> None:
+    def ready_to_stop(self, how: str) -> bool:
+        """Does what must come off before a server stops that a signal ended. how: what the directive says of
+        it (shutdown-on-sigterm). False: the data could not be saved, and the server goes on.
+        """
+        if self.stopping.is_set():
+            return True
+        save = {"save": True, "nosave": False}.get(how)
+        if not self.disk.save_at_end(save) and how != "force":
+            return False
+        self._last_save = save
+        return True
+
+    def _shut_down(self, save: bool | None, force: bool) -> bool:
         """SHUTDOWN: from an I/O thread, which `stop` will wait for, so another thread does the stopping."""
-        self.asked_to_stop.set()
+        if not self.disk.save_at_end(save) and not force:
+            return False
+        self._last_save = save
         threading.Thread(target=self.stop, name="shutdown").start()
+        self.stopping.wait()
+        self.asked_to_stop.set()
+        return True
 
     def _listen(self) -> None:
         backlog = self.config.int("tcp-backlog")
@@ -408,6 +387,7 @@ class Server:
             for loop in self.context.loops:
                 if loop.resting:
                     loop.post("hear")
+            self.disk.tick()
             self._sample()
             self._end_pause(time.monotonic())
 

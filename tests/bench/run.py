@@ -23,6 +23,7 @@ BENCHMARKS = (
     "notifications",
     "fill",
     "threads",
+    "snapshots",
     "version",
 )
 

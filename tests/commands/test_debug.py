@@ -70,12 +70,6 @@ def test_debug_object_tells_of_every_type(wire: Wire, line: str) -> None:
     assert " serializedlength:" in told
 
 
-def test_reload_says_what_is_missing(wire: Wire) -> None:
-    reply = wire.command("DEBUG", "RELOAD")
-    assert isinstance(reply, Err)
-    assert b"no snapshots yet" in reply.text
-
-
 def test_waiting_for_replicas_that_are_not_there(wire: Wire) -> None:
     wire.command("SET", "k", "v")
     assert wire.command("WAIT", 0, 0) == Int(0)

@@ -2,19 +2,21 @@
 machine.
 """
 
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.effect_cases import CASES, Case, fits
 from support.effect_programs import GROUPS, program_of, waiting
-from support.effects import Logged, logged
+from support.effects import Logged, logged, restored
 from support.grammar import coherent
+from support.in_process import InProcess
 from support.programs import Step, words
 
-from rlite.engine.commands import blocking
+from rlite.engine.commands.declare import REGISTRY, Command
 
 NARROW = {
     "list_max_listpack_size": 4,
@@ -100,28 +102,61 @@ def told(server: Logged, case: Case) -> list[str]:
         server.run(words(line.encode()))
     since = len(server.journal.records)
     server.run(words(case.command.encode()))
-    if server.blocked("a"):  # its time is up
-        blocking.unblock(server.context, server.client())
     return server.lines(since)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_command_is_logged_as(one: Logged, case: Case) -> None:
-    with kept(one):
+    with restored(one):
         got = told(one, case)
     assert len(got) == len(case.effects), got
     assert all(map(fits, got, case.effects)), got
 
 
-@contextmanager
-def kept(server: Logged) -> Iterator[None]:
-    """An empty server, whose directives are what they were afterwards."""
-    names = ("stream-node-max-entries", "lazyfree-lazy-server-del", "notify-keyspace-events")
-    server.empty()
-    before = {name: server.run([b"CONFIG", b"GET", name.encode()]) for name in names}
-    yield
-    for name, value in before.items():
-        assert isinstance(value, dict)
-        ((_, old),) = value.items()
-        assert isinstance(old, bytes)
-        server.run([b"CONFIG", b"SET", name.encode(), old])
+def test_migrate_logs_the_keys_that_left(one: Logged, engine: InProcess) -> None:
+    with restored(one), engine.wire() as there:
+        there.command("SET", "b", "in the way")
+        for key in (b"a", b"b", b"c"):
+            one.run([b"SET", key, b"v"])
+        move = f"MIGRATE 127.0.0.1 {engine.server.port} '' 0 10000"
+        assert one.told(f"{move} COPY KEYS c") == []
+        assert one.told(f"{move} REPLACE KEYS nosuch c") == ["DEL c"]
+        assert one.told(f"{move} KEYS a b c") == ["DEL a"]  # an error to the client, for b stays
+
+
+# --- the page about it -------------------------------------------------------------------------------------
+
+PAGE = Path(__file__).parents[2] / "docs" / "internals" / "effects.md"
+
+
+def command_of(line: str) -> Command:
+    first, second = [*line.upper().split(), ""][:2]
+    return REGISTRY.get(f"{first} {second}") or REGISTRY[first]
+
+
+def listed(title: str) -> set[str]:
+    """The commands that a section of the page names: in its first paragraph of names, or in its table."""
+    section = PAGE.read_text().split(f"## {title}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([A-Z, ]+) \|", section, re.MULTILINE)
+    if not rows:
+        rows = re.findall(r"^[A-Z, \n]+\.$", section, re.MULTILINE)
+    return {" ".join(name.split()) for row in rows for name in row.rstrip(".").split(",")}
+
+
+def test_the_page_names_every_command_that_changes_data_by_how_it_is_logged() -> None:
+    plain, other = listed("As they came"), listed("In another form")
+    assert not plain & other
+    changing = {
+        command.name
+        for command in REGISTRY.values()
+        if command.flags & {"write", "may_replicate"} and not command.flags & {"pubsub"}
+    }
+    assert plain | other == changing
+    rows: dict[str, list[Case]] = {}
+    for case in CASES:
+        rows.setdefault(command_of(case.command).name, []).append(case)
+    for name in plain:
+        assert all(case.effects in ((), (case.command,)) for case in rows[name] if "*" not in str(case)), name
+        assert any(case.effects for case in rows[name]), name
+    for name in other - {"MIGRATE", "EVALSHA"}:
+        assert any(case.effects != (case.command,) for case in rows[name]), name

@@ -9,17 +9,18 @@ import bisect
 import os
 import random
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.load import SECOND, Command, Lane, Load, commands
-from support.power_cut import Disk, State
+from support.load import SECOND, Command, Lane, Load, commands, plain
+from support.power_cut import Disk
 from support.recorder import Call, Event, NoCompilerError, Recorder, library
 from support.servers import Server, start_rlite
-from support.wire import Reader, Reply, parse
+from support.wire import Reader, Reply, Wire, parse
 
 CUTS = 80 if os.environ.get("CI") == "true" else 30  # a record; beside those at each change of names
 STATES = 6  # by chance, a cut
@@ -112,47 +113,67 @@ def recovered(directory: Path) -> Callable[[Sequence[Command]], list[Reply]]:
     return lambda asked: [parse(encode(execute(server, client, list(command)), 2)) for command in asked]
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One life of the server: the load as it was at its end, what clients were told, and the event it
+    began with.
+    """
+
+    load: Load
+    told: dict[int, Told]
+    begun: int
+
+    def floor(self, lane: Lane, event: int, cut_at: float, policy: str) -> int:
+        """How many steps of a lane a cut before an event, at a time, must leave."""
+        told = self.told[lane.number]
+        if policy == "always":
+            return max(lane.begun, told.until(event))
+        return told.by(cut_at - SECOND)
+
+
 @dataclass(slots=True)
 class Recording:
-    """A load on a server, and everything the server did meanwhile."""
+    """Loads on a server, and everything it did meanwhile. sessions: its lives, oldest first."""
 
-    directory: Path
-    load: Load
     disk: Disk
     events: list[Event]
+    sessions: list[Session]
 
-    def check_cuts(self, policy: str, seed: int, scratch: Path) -> int:
+    def check_cuts(self, policy: str, seed: int) -> int:
         """Cuts at chosen events and checks what recovery finds. Returns how many states that were."""
         chance = random.Random(seed)
-        promised = told(self.load, self.events)
         chosen = self._chosen(chance)
         states = 0
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+        scratch = Path(tempfile.mkdtemp(prefix="rl-cuts-", dir=memory))  # kept where a check fails
         for number, event in enumerate([*self.events, None]):
             if number in chosen:
+                session = [each for each in self.sessions if each.begun <= number][-1]
                 # The cut comes as late as it can: just before the next event.
                 moment = (event or self.events[-1]).seconds
 
-                def floor(lane: Lane, number: int = number, moment: float = moment) -> int:
-                    own = promised[lane.number]
-                    return own.until(number) if policy == "always" else own.by(moment - SECOND)
+                def floor(
+                    lane: Lane, number: int = number, moment: float = moment, of: Session = session
+                ) -> int:
+                    return of.floor(lane, number, moment, policy)
 
                 for state in self.disk.states(chance, STATES):
                     states += 1
-                    place = scratch / f"cut-{number}-{states}"
-                    self._check(state, place, floor, f"cut before event {number} ({event}), seed {seed}")
+                    place = scratch / f"{number}-{states}"
+                    where = f"cut before event {number} ({event}), seed {seed}: {state.told}, kept in {place}"
+                    place.mkdir()
+                    state.write_to(place)
+                    try:
+                        found = session.load.check(recovered(place), floor)
+                        again = session.load.check(recovered(place), floor)
+                    except Exception as fault:
+                        raise AssertionError(f"{where}: {fault}") from fault
+                    assert again == found, f"{where}: a second start finds something else"
                     shutil.rmtree(place)
             if event is not None:
                 self.disk.follow(event)
+        scratch.rmdir()
         return states
-
-    def _check(self, state: State, place: Path, floor: Callable[[Lane], int], where: str) -> None:
-        place.mkdir()
-        state.write_to(place)
-        try:
-            found = self.load.check(recovered(place), floor)
-            assert self.load.check(recovered(place), floor) == found, "a second start finds something else"
-        except Exception as fault:
-            raise AssertionError(f"{where}: {state.told}, kept in {place}: {fault}") from fault
 
     def _chosen(self, chance: random.Random) -> set[int]:
         """Where to cut: around each change of names, before syncs end, and elsewhere by chance."""
@@ -169,32 +190,40 @@ class Recording:
             len(self.events),
         }
 
+    def __str__(self) -> str:
+        return f"{len(self.events)} events, {self.sessions[-1].load.acknowledged} steps acknowledged"
 
-def record(
-    directory: Path,
-    directives: dict[str, str],
-    during: Callable[[Load, Server, Recorder], None],
-    *,
-    seed: int,
-    depth: int = 8,
-) -> Recording:
-    """Runs a server on a new directory under the recorder, and a load on it as long as `during` wants."""
+
+During = Callable[[Load, Server, Recorder], None]
+
+
+def record(directory: Path, directives: dict[str, str], *lives: During, seed: int) -> Recording:
+    """Runs a server on a new directory under the recorder, and a load on it as long as each of `lives` wants;
+    then it is killed, and started again for the next.
+    """
     directory.mkdir()
     disk = Disk(directory)
+    settings = {"appendonly": "yes", "save": "", **directives}
+    load = Load(seed=seed, lanes=3, readers=1, depth=8)
+    sessions: list[Session] = []
     with Recorder(directory) as recorder:
-        server = start_rlite(
-            directory, {"appendonly": "yes", "save": "", **directives}, environment=recorder.environment
-        )
-        try:
-            load = Load(seed=seed, lanes=3, readers=1, depth=depth)
-            load.connect(server.address)
-            during(load, server, recorder)
-        finally:
-            server.kill_group()
-        load.drain()
-        refused = [lane.refused for lane in load.lanes if lane.refused]
-        assert not refused, refused
-        return Recording(directory, load, disk, recorder.events())
+        for number, during in enumerate(lives):
+            server = start_rlite(directory, settings, environment=recorder.environment)
+            try:
+                begun = len(recorder.events()) if number else 0
+                if number:
+                    with Wire(server.address) as wire:
+                        load.verify(wire, lambda lane: lane.acknowledged)
+                load.connect(server.address)
+                during(load, server, recorder)
+            finally:
+                server.kill_group()
+            load.drain()
+            refused = [lane.refused for lane in load.lanes if lane.refused]
+            assert not refused, refused
+            now, events = load.copy(), recorder.events()
+            sessions.append(Session(now, told(now, events), begun))
+        return Recording(disk, events, sessions)
 
 
 def steps_of(load: Load, count: int) -> None:
@@ -202,35 +231,95 @@ def steps_of(load: Load, count: int) -> None:
     load.run(lambda: load.acknowledged >= goal)
 
 
+def rewrite_under(load: Load, server: Server) -> None:
+    """A load for as long as a rewrite takes, and some more."""
+    with Wire(server.address) as wire:
+
+        def info(name: str) -> str:
+            text = plain(wire.command("INFO", "persistence")).decode()
+            return dict(line.split(":", 1) for line in text.split("\r\n") if ":" in line)[name]
+
+        before = info("aof_rewrites")
+        wire.command("BGREWRITEAOF")
+        deadline = time.monotonic() + 20
+        load.run(
+            lambda: (
+                (info("aof_rewrite_in_progress") == "0" and info("aof_rewrites") != before)
+                or time.monotonic() > deadline
+            )
+        )
+        assert info("aof_last_bgrewrite_status") == "ok"
+        assert time.monotonic() < deadline, "no rewrite within 20 s"
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_under_always_a_power_cut_takes_nothing_that_a_reply_told_of(tmp_path: Path, threads: int) -> None:
     seed = random.randrange(1 << 30)
 
-    def during(load: Load, server: Server, recorder: Recorder) -> None:
-        steps_of(load, 400)
-        recorder.inject(Call.FSYNC, delay=0.003)  # time for a reply that leaves too early
-        steps_of(load, 400)
+    def fast_then_slow(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 300)
+        with recorder.fault(Call.FSYNC, delay=0.003):  # time for a reply that leaves too early
+            steps_of(load, 300)
 
     directives = {"appendfsync": "always", "io-threads": str(threads)}
-    recording = record(tmp_path / "data", directives, during, seed=seed)
-    states = recording.check_cuts("always", seed, tmp_path)
-    print(f"{states} states of {len(recording.events)} events, {recording.load.acknowledged} steps")
+    recording = record(tmp_path / "data", directives, fast_then_slow, seed=seed)
+    states = recording.check_cuts("always", seed)
+    print(f"{states} states: {recording}")
     assert states > CUTS
 
 
-def test_under_everysec_a_power_cut_takes_nothing_that_is_a_second_old(tmp_path: Path) -> None:
+def test_under_always_a_power_cut_during_and_after_rewrites_takes_nothing(tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
 
-    def during(load: Load, server: Server, recorder: Recorder) -> None:
+    def rewrites(load: Load, server: Server, recorder: Recorder) -> None:
+        for _ in range(2):
+            steps_of(load, 150)
+            rewrite_under(load, server)
+        steps_of(load, 50)
+
+    recording = record(tmp_path / "data", {"appendfsync": "always", "io-threads": "2"}, rewrites, seed=seed)
+    states = recording.check_cuts("always", seed)
+    print(f"{states} states: {recording}")
+    assert states > CUTS
+
+
+def test_under_always_a_power_cut_after_a_kill_takes_nothing_that_was_shown_since(tmp_path: Path) -> None:
+    """What a killed server had written but not synced is read and shown by the next: it must stay."""
+    seed = random.randrange(1 << 30)
+
+    def slow(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 50)
+        recorder.inject(Call.FSYNC, delay=0.02, path=".aof")
+        steps_of(load, 50)
+
+    def again(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 60)
+
+    recording = record(tmp_path / "data", {"appendfsync": "always"}, slow, slow, again, seed=seed)
+    states = recording.check_cuts("always", seed)
+    print(f"{states} states: {recording}")
+    assert states > CUTS
+
+
+@pytest.mark.parametrize("rewriting", [False, True])
+def test_under_everysec_a_power_cut_takes_nothing_that_is_a_second_old(
+    tmp_path: Path, rewriting: bool
+) -> None:
+    seed = random.randrange(1 << 30)
+
+    def steadily(load: Load, server: Server, recorder: Recorder) -> None:
         end = time.monotonic() + 3.2
 
         def is_time() -> bool:
             time.sleep(0.004)  # a steady load, not the fastest
             return time.monotonic() > end
 
+        if rewriting:
+            rewrite_under(load, server)
         load.run(is_time)
 
-    recording = record(tmp_path / "data", {"appendfsync": "everysec", "io-threads": "2"}, during, seed=seed)
-    states = recording.check_cuts("everysec", seed, tmp_path)
-    print(f"{states} states of {len(recording.events)} events, {recording.load.acknowledged} steps")
+    directives = {"appendfsync": "everysec", "io-threads": "2"}
+    recording = record(tmp_path / "data", directives, steadily, seed=seed)
+    states = recording.check_cuts("everysec", seed)
+    print(f"{states} states: {recording}")
     assert states > CUTS

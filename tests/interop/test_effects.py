@@ -1,13 +1,15 @@
 """What commands say to the log is what the real redis-server writes to its AOF, row by row."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support.effect_cases import CASES, Case, fits
+from support.effects import Logged, logged, restored
 from support.programs import quote, words
 from support.servers import Server, running, start_redis
-from support.wire import Array, Bulk, Reader, Wire
+from support.wire import Array, Bulk, Err, Reader, Simple, Wire
 
 LOGGING = {"appendonly": "yes", "appendfsync": "always", "enable-debug-command": "yes"}
 DIRECTIVES = (("stream-node-max-entries", "100"), ("lazyfree-lazy-server-del", "no"))
@@ -56,3 +58,27 @@ def test_redis_logs_the_same(logging_redis: Server, case: Case) -> None:
 def run(wire: Wire, *lines: str) -> None:
     for line in lines:
         wire.command(*words(line.encode()))
+
+
+@pytest.fixture(scope="module")
+def ours() -> Iterator[Logged]:
+    with logged(databases=16) as one:
+        yield one
+
+
+TAKEN = [case for case in CASES if not re.search("HP?EXPIRE", str(case))]  # of 7.4
+
+
+@pytest.mark.peer("redis-server")
+@pytest.mark.parametrize("case", TAKEN, ids=str)
+def test_redis_makes_the_same_data_of_what_we_logged(ours: Logged, redis_peer: Server, case: Case) -> None:
+    with restored(ours), redis_peer.wire() as wire:
+        for line in (*case.before, case.command):
+            ours.run(words(line.encode()))
+        for database, args in (effect for record in ours.journal.records for effect in record):
+            wire.command("SELECT", database)
+            reply = wire.command(*args)
+            assert not isinstance(reply, Err), f"{args}: {reply}"
+        theirs = wire.command("DEBUG", "DIGEST")
+        assert isinstance(theirs, Simple)
+        assert ours.run([b"DEBUG", b"DIGEST"]) == theirs.text.decode()

@@ -7,8 +7,10 @@ import pytest
 from support.logs import HISTORY, Log, directory, resp
 from support.recovering import load
 
+from rlite.engine.core.database import Database
 from rlite.engine.core.records import sealed
-from rlite.engine.persistence import manifest
+from rlite.engine.engine import Engine
+from rlite.engine.persistence import manifest, snapshot
 from rlite.engine.persistence.outcome import DamageError, RecoveryError, Source
 from rlite.engine.persistence.segment import SIZE
 
@@ -40,7 +42,7 @@ def test_a_log_of_two_segments_is_read_in_order(tmp_path: Path) -> None:
     assert loaded.get("b", 3) == b"2"
     result = loaded.result
     assert (result.source, result.keys, result.commands) == (Source.LOG, 3, 4)
-    assert (result.offset, result.previous, result.previous_end) == (b.offset, HISTORY, b.offset)
+    assert (result.offset, result.previous) == (b.offset, HISTORY)
     assert result.manifest == manifest.read(place / "appendonly.manifest")
     assert result.next_number == 6
     assert result.cut == ()
@@ -62,7 +64,7 @@ def test_a_torn_end_is_cut_off_and_kept(tmp_path: Path) -> None:
     assert cut.kept is not None
     assert path.read_bytes() + cut.kept.read_bytes() == whole[:-3]
     assert cut.at == path.stat().st_size
-    assert loaded.result.offset == loaded.result.previous_end == len(resp("SET", "a", 1))
+    assert loaded.result.offset == len(resp("SET", "a", 1))
     again = load(tmp_path)
     assert again.result.cut == ()
     assert again.get("a") == b"1"
@@ -95,15 +97,82 @@ def test_what_is_lost_is_told_in_one_line(tmp_path: Path, caplog: pytest.LogCapt
         assert part in line
 
 
-def test_a_segment_behind_a_torn_end_that_holds_nothing_stays(tmp_path: Path) -> None:
-    a = log(resp("SET", "a", 1), resp("SET", "a", 2))
-    b = log(first=a.offset + 50, salt=8)
-    place = directory(tmp_path, [a, b])
+@pytest.mark.parametrize("cut", [1, 40])
+def test_a_segment_that_holds_nothing_behind_an_end_that_is_not_all_there_is_dropped(
+    tmp_path: Path, cut: int
+) -> None:
+    """A rewrite makes the next segment before what was logged until then need be on disk."""
+    first, second = resp("SET", "a", 1), resp("SET", "a", 2)
+    a = log(first, second)
+    place = directory(tmp_path, [a, log(first=a.offset, salt=8)])
     path = place / "appendonly.1.aof"
-    path.write_bytes(path.read_bytes()[:-1])
-    result = load(tmp_path).result
-    assert result.offset == a.offset + 50
-    assert result.previous_end == len(resp("SET", "a", 1))
+    path.write_bytes(path.read_bytes()[: -cut if cut == 1 else a.bounds[1]])
+    loaded = load(tmp_path)
+    assert loaded.get("a") == b"1"
+    assert loaded.result.offset == len(first)
+    assert loaded.result.manifest is not None
+    assert loaded.result.manifest.segments == ("appendonly.1.aof",)
+
+
+def test_a_segment_that_begins_before_its_first_record_is_in_its_place(tmp_path: Path) -> None:
+    a = log(resp("SET", "a", 1), resp("SET", "a", 2))
+    b = Log(first=len(resp("SET", "a", 1)), salt=8)
+    b.add(resp("APPEND", "a", 3), offset=a.offset)
+    directory(tmp_path, [a, b])
+    assert load(tmp_path).get("a") == b"23"
+
+
+def test_a_hole_between_two_segments_is_damage(tmp_path: Path) -> None:
+    a = log(resp("SET", "a", 1), resp("SET", "a", 2))
+    place = directory(tmp_path, [a, log(resp("SET", "b", 3), first=a.offset, salt=8)])
+    path = place / "appendonly.1.aof"
+    path.write_bytes(path.read_bytes()[: a.bounds[1]])
+    with pytest.raises(DamageError, match=rf"{len(resp('SET', 'a', 2))} bytes of commands are missing"):
+        load(tmp_path)
+
+
+def test_a_base_is_loaded_first_and_keeps_what_has_expired(tmp_path: Path) -> None:
+    engine = Engine(save="")
+    engine.execute("SET", "a", "base", "PXAT", 9_999_999_999_999)
+    engine.set("b", "base")
+    a = log(resp("PEXPIREAT", "a", 1000), resp("APPEND", "a", "+"), first=500)
+    place = directory(tmp_path, [a])
+    db = Database(engine._server.keyspace, 0)
+    db.lock_all()
+    snapshot.save(place / "appendonly.1.rdb", db, engine._server.keyspace, engine._server.config)
+    db.unlock()
+    engine.close()
+    path = place / "appendonly.manifest"
+    manifest.write(path, replace(manifest.read(path), base="appendonly.1.rdb", base_offset=500))
+    loaded = load(tmp_path)
+    assert loaded.result.keys == 2
+    assert loaded.result.offset == a.offset
+    assert loaded.get("b") == b"base"
+    assert loaded.get("a") is None  # it is due now that all is loaded
+
+
+def test_a_damaged_base_is_refused(tmp_path: Path) -> None:
+    place = directory(tmp_path, [log(resp("SET", "a", 1))])
+    (place / "appendonly.1.rdb").write_bytes(b"REDIS0010\xfa nonsense")
+    path = place / "appendonly.manifest"
+    manifest.write(path, replace(manifest.read(path), base="appendonly.1.rdb"))
+    with pytest.raises(RecoveryError, match=r"appendonly\.1\.rdb"):
+        load(tmp_path)
+
+
+def test_a_base_without_its_manifest_is_refused(tmp_path: Path) -> None:
+    place = tmp_path / "appendonlydir"
+    place.mkdir()
+    (place / "appendonly.3.rdb").write_bytes(b"REDIS0010")
+    with pytest.raises(RecoveryError, match="manifest is missing"):
+        load(tmp_path)
+
+
+def test_a_new_segment_overwrites_no_file_that_lies_there(tmp_path: Path) -> None:
+    place = tmp_path / "appendonlydir"
+    place.mkdir()
+    (place / "appendonly.7.aof").write_bytes(b"something else")
+    assert load(tmp_path).result.next_number == 8
 
 
 def test_damage_before_good_records_is_refused_and_the_repair_is_named(tmp_path: Path) -> None:
@@ -181,10 +250,10 @@ def test_a_log_over_three_restarts_is_one_log(tmp_path: Path) -> None:
     logs, first = [], 0
     for number, history in enumerate(("aaaa" * 10, "bbbb" * 10, "bbbb" * 10, "cccc" * 10)):
         logs.append(log(resp("APPEND", "a", number), first=first, salt=number, history=history))
-        first = logs[-1].offset + 14  # a PING that went to replicas only
+        first = logs[-1].offset
     place = directory(tmp_path, logs)
     path = place / "appendonly.manifest"
-    manifest.write(path, replace(manifest.read(path), previous="bbbb" * 10, previous_end=first))
+    manifest.write(path, replace(manifest.read(path), previous="bbbb" * 10))
     assert load(tmp_path).get("a") == b"0123"
 
 
@@ -193,6 +262,14 @@ def test_a_segment_out_of_its_place_is_refused(tmp_path: Path) -> None:
     directory(tmp_path, [a, log(resp("SET", "a", 2), first=a.offset - 1, salt=8)])
     with pytest.raises(RecoveryError, match="not in its place"):
         load(tmp_path)
+
+
+def test_a_segment_may_have_been_made_before_the_one_before_it_ended(tmp_path: Path) -> None:
+    a = log(resp("SET", "a", 1))
+    b = Log(first=a.offset - 20, salt=8)
+    b.add(resp("INCR", "a"), offset=a.offset)
+    directory(tmp_path, [a, b])
+    assert load(tmp_path).get("a") == b"2"
 
 
 def test_a_missing_segment_is_refused_by_name(tmp_path: Path) -> None:

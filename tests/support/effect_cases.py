@@ -7,6 +7,7 @@ can be asked: what Redis 7.0 does not have, or does in another way.
 """
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from support.programs import words
 
@@ -55,7 +56,7 @@ def fits(effect: str, wanted: str) -> bool:
     """Whether an effect is what a row says; names of commands and options in any case."""
     got, due = words(effect.encode()), words(wanted.encode())
     return len(got) == len(due) and all(
-        want == b"*" or want.lower() == word.lower() for word, want in zip(got, due, strict=True)
+        fnmatchcase(word.lower(), want.lower()) for word, want in zip(got, due, strict=True)
     )
 
 
@@ -63,6 +64,76 @@ TEXT = """
 -- both
 >> SET k v -> SET k v
 >> GET k ->
+>> SET k v EX 100 -> SET k v PXAT *
+>> SET k v EXAT 4102444800 -> SET k v PXAT 4102444800000
+>> SET k v PXAT 4102444800000 -> SET k v PXAT 4102444800000
+>> SET k v NX -> SET k v NX
+SET k v >> SET k w NX ->
+SET k v PX 100000 >> SET k w KEEPTTL -> SET k w KEEPTTL
+>> SETEX k 100 v -> SET k v PXAT *
+>> PSETEX k 100000 v -> SET k v PXAT *
+SET k v >> GETDEL k -> DEL k
+SET k v >> GETEX k ->
+SET k v >> GETEX k EX 100 -> PEXPIREAT k *
+SET k v >> GETEX k EXAT 4102444800 -> PEXPIREAT k 4102444800000
+SET k v >> GETEX k PXAT 1 -> DEL k
+SET k v EX 100 >> GETEX k PERSIST -> PERSIST k
+SET k v >> GETEX k PERSIST ->
+SET k v >> EXPIRE k 100 -> PEXPIREAT k *
+SET k v >> PEXPIRE k 100000 -> PEXPIREAT k *
+SET k v >> EXPIREAT k 4102444800 -> PEXPIREAT k 4102444800000
+SET k v >> PEXPIREAT k 4102444800000 -> PEXPIREAT k 4102444800000
+SET k v >> EXPIRE k -1 -> DEL k
+SET k v >> PEXPIREAT k 1 -> DEL k
+SET k v >> EXPIRE k 100 XX ->
+>> EXPIRE k 100 ->
+SET k v EX 100 >> PERSIST k -> PERSIST k
+SET k v >> PERSIST k ->
+>> SETNX k v -> SETNX k v
+SET k v >> SETNX k v ->
+>> MSET k v l w -> MSET k v l w
+>> MSETNX k v l w -> MSETNX k v l w
+SET k v >> MSETNX k v l w ->
+>> INCR k -> INCR k
+>> DECR k -> DECR k
+>> INCRBY k 5 -> INCRBY k 5
+>> DECRBY k 5 -> DECRBY k 5
+>> INCRBYFLOAT k 1.50 -> SET k 1.5 KEEPTTL
+>> APPEND k v -> APPEND k v
+>> SETRANGE k 3 v -> SETRANGE k 3 v
+>> SETRANGE k 3 "" ->
+SET k v >> DEL k l -> DEL k l
+>> DEL k ->
+SET k v >> UNLINK k -> UNLINK k
+>> LPUSH l a b -> LPUSH l a b
+>> RPUSH l a b -> RPUSH l a b
+>> LPUSHX l a ->
+RPUSH l a >> LPUSHX l b -> LPUSHX l b
+RPUSH l a >> RPUSHX l b -> RPUSHX l b
+RPUSH l a >> RPOP l -> RPOP l
+>> SADD s a b -> SADD s a b
+SADD s a >> SADD s a ->
+SADD s a b >> SREM s a z -> SREM s a z
+SADD s a >> SREM s z ->
+SADD s a b >> SPOP s -> SREM s *
+>> HSET h f v -> HSET h f v
+>> HMSET h f v -> HMSET h f v
+>> HSETNX h f v -> HSETNX h f v
+HSET h f v >> HSETNX h f w ->
+HSET h f v g w >> HDEL h f x -> HDEL h f x
+>> HINCRBY h f 3 -> HINCRBY h f 3
+>> ZADD z 1 a -> ZADD z 1 a
+>> ZADD z CH INCR 1.5 a -> ZADD z CH INCR 1.5 a
+ZADD z 1 a >> ZADD z 1 a ->
+>> ZINCRBY z 0.1 a -> ZINCRBY z 0.1 a
+ZADD z 1 a >> ZREM z a b -> ZREM z a b
+ZADD z 1 a 2 b >> ZPOPMIN z -> ZPOPMIN z
+ZADD z 1 a 2 b >> ZPOPMAX z 5 -> ZPOPMAX z 5
+>> ZPOPMIN z ->
+>> XADD x 1-1 f v -> XADD x 1-1 f v
+>> XADD x 5 f v -> XADD x 5 f v
+>> XADD x NOMKSTREAM 1-1 f v ->
+XADD x 1-1 f v >> XADD x MAXLEN 1 2-1 f v -> XADD x MAXLEN 1 2-1 f v
 RPUSH l a b c >> LPOP l 2 -> LPOP l 2
 RPUSH l a b c >> LSET l 0 x -> LSET l 0 x
 RPUSH l a b c >> LINSERT l BEFORE b x -> LINSERT l BEFORE b x
@@ -141,6 +212,7 @@ SET b a >> BITFIELD b GET u8 0 ->
 SET k v >> RENAME k l -> RENAME k l
 SET k v >> RENAME k k ->
 SET k v; SET l w >> RENAMENX k l ->
+SET k v >> RENAMENX k l -> RENAMENX k l
 SET k v >> COPY k l -> COPY k l
 SET k v >> COPY k l DB 1 -> COPY k l DB 1
 SET k v >> MOVE k 1 -> MOVE k 1
@@ -196,6 +268,12 @@ $GROUP >> XREADGROUP GROUP g c BLOCK 0 STREAMS x >
 XADD x 1-1 f v; XADD x 2-1 f v; XDEL x 1-1; XGROUP CREATE x g 0 >> XREADGROUP GROUP g c COUNT 1 STREAMS x >
 | -> XCLAIM x g c 0 2-1 TIME * RETRYCOUNT 1 $FORCED 2-1; XGROUP SETID x g 2-1 ENTRIESREAD 2
 -- ours
+SET k v >> SET k w XX GET -> SET k w XX GET
+SET k v >> GETSET k w -> GETSET k w
+>> XADD x * f v -> XADD x *-* f v
+>> XADD x 7-* f v -> XADD x 7-0 f v
+XADD x 1-1 f v >> XADD x MAXLEN = 1 * f v -> XADD x MAXLEN = 1 *-* f v
+$BLOCKS; XADD x 3-1 f v >> XADD x MAXLEN ~ 1 4-1 f v -> XADD x MAXLEN = 2 4-1 f v
 CONFIG SET notify-keyspace-events KEA >> EVAL "redis.call('RPUSH','l','a','b') redis.call('BLPOP','l',0)" 0
 | -> RPUSH l a b; LPOP l
 HSET h f v >> HEXPIRE h 100 FIELDS 1 f -> HPEXPIREAT h * FIELDS 1 f

@@ -204,3 +204,19 @@ def logged(**directives: object) -> Iterator[Logged]:
         yield one
     finally:
         one.close()
+
+
+# What the rows of effect_cases.py change, and programs with them.
+CHANGED = ("stream-node-max-entries", "lazyfree-lazy-server-del", "notify-keyspace-events")
+
+
+@contextmanager
+def restored(server: Logged) -> Iterator[None]:
+    """An empty server, whose directives are afterwards what they were, and where nobody waits."""
+    server.empty()
+    config = server.context.config
+    before = {name: config.get(name) for name in CHANGED}
+    yield
+    server.empty()
+    for name, value in before.items():
+        server.run([b"CONFIG", b"SET", name.encode(), str(value).encode()])

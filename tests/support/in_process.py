@@ -26,6 +26,6 @@ class InProcess:
 
 
 def started(**directives: object) -> InProcess:
-    server = Server(Config(**{"port": 0, "bind": ["127.0.0.1"], "io_threads": 2, **directives}))
+    server = Server(Config(**{"port": 0, "bind": ["127.0.0.1"], "io_threads": 2, "save": "", **directives}))
     server.start()
     return InProcess(server)

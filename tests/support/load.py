@@ -10,13 +10,14 @@ Knows the commands and the replies, not how the server is started, killed or its
 """
 
 import bisect
+import copy
 import random
 import selectors
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from support.wire import Array, Bulk, Err, Int, Null, Reader, Reply, Simple, Wire, encode
 
@@ -367,6 +368,15 @@ class Load:
         self.lane_of_port: dict[int, Lane] = {}
         self.reader_ports: set[int] = set()
 
+    def copy(self) -> Self:
+        """What it knows of this round, for checks after later ones."""
+        other = copy.copy(self)
+        other.lanes = copy.deepcopy(self.lanes)
+        other._places = dict(self._places)
+        by_number = {lane.number: lane for lane in other.lanes}
+        other.lane_of_port = {port: by_number[lane.number] for port, lane in self.lane_of_port.items()}
+        return other
+
     @property
     def shared(self) -> bytes:
         return b"shared:%d" % self.round
@@ -375,6 +385,8 @@ class Load:
         """Begins a round."""
         self.round += 1
         self._places.clear()
+        self.lane_of_port = {}
+        self.reader_ports = set()
         for lane in self.lanes:
             connection = Connection(address)
             self._writing.append((lane, connection))

@@ -44,11 +44,9 @@ def shutdown(call: Call) -> Reply:
         raise CommandError(errors.SYNTAX)
     if b"ABORT" in words:  # nothing that a shutdown waits for exists yet, so none is ever under way
         raise CommandError(errors.NO_SHUTDOWN)
-    if b"SAVE" in words and b"FORCE" not in words:
-        raise CommandError(errors.NOTHING_TO_SAVE_TO)
-    if call.server.shutdown is None:
+    save = True if b"SAVE" in words else False if b"NOSAVE" in words else None
+    if call.server.shutdown is None or not call.server.shutdown(save, b"FORCE" in words):
         raise CommandError(errors.SHUTDOWN_ERRORS)
-    call.server.shutdown(b"NOSAVE" in words)
     return NO_REPLY
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rlite.engine.config import Config
     from rlite.engine.core.connection import Client
     from rlite.engine.core.counters import Counters
+    from rlite.engine.core.database import Database
     from rlite.engine.core.execute import CommandTable
     from rlite.engine.core.keyspace import Keyspace
     from rlite.engine.core.reactor import Gate, Loop
@@ -93,6 +94,24 @@ class Loading:
         return (time.monotonic() - self.clock) * (1 - self.share) / self.share if self.share else 1.0
 
 
+class Saves(Protocol):
+    """The snapshots of the data (persistence/saves.py). refusing: writes are, for the last one failed."""
+
+    refusing: bool
+
+    def info(self) -> dict[str, object]:
+        """Fields of INFO persistence."""
+
+    def forked(self) -> dict[str, object]:
+        """Fields of INFO stats."""
+
+    def flushed(self, db: "Database") -> None:
+        """All data have been deleted, under the locks that `db` holds."""
+
+    def reload(self, db: "Database", *, save: bool, flush: bool) -> None:
+        """Has the data come from disk. Raises RliteError, OSError."""
+
+
 @dataclass(slots=True)
 class Pause:
     """CLIENT PAUSE: until when (monotonic seconds), and whether for all commands or for writes only."""
@@ -113,6 +132,7 @@ class Context:
     journal: Journal | None = None  # None: nothing is logged
     rewriter: Rewriter | None = None  # None: nothing is logged
     loading: Loading | None = None  # None: all is there
+    saves: Saves | None = None
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)
@@ -142,7 +162,9 @@ class Context:
     samples: dict[str, float] = field(
         default_factory=dict
     )  # per-second figures of INFO, kept by the server's clock
-    shutdown: Callable[[bool], None] | None = None  # asks the server to stop; argument: without saving
+    # Asks the server to stop: whether to save (None: as the rules say), whether to stop though that failed.
+    # False: it could not be saved, and the server goes on.
+    shutdown: Callable[[bool | None, bool], bool] | None = None
     renamed: dict[bytes, str] = field(
         default_factory=dict
     )  # rename-command: what clients say -> declared name

@@ -26,6 +26,8 @@ def flush(call: Call, *, everything: bool) -> Reply:
         call.server.bury(grave.bury)
     else:
         grave.bury()
+    if everything and call.server.saves is not None:
+        call.server.saves.flushed(call.db)
     return OK
 
 

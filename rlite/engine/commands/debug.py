@@ -14,7 +14,7 @@ from rlite.engine.commands.helping import lines
 from rlite.engine.commands.saving import saved
 from rlite.engine.core.audit import Shape, shape_of_value, table_shapes
 from rlite.engine.core.glob import matches
-from rlite.engine.errors import CommandError, printable
+from rlite.engine.errors import CommandError, RliteError, printable
 from rlite.engine.reply import OK, Reply, Simple
 
 HELP = [
@@ -23,6 +23,7 @@ HELP = [
     ("DIGEST-VALUE <key> [<key> ...]", "Returns a fingerprint of each key's value."),
     ("OBJECT <key>", "Tells how a value is kept."),
     ("SET-ACTIVE-EXPIRE <0|1>", "Chooses whether keys past their deadline are removed before anyone asks."),
+    ("RELOAD [NOSAVE] [NOFLUSH]", "Writes a snapshot to disk and loads it again in the data's place."),
     ("SLEEP <seconds>", "Makes the whole server wait; decimals allowed."),
     ("HTSTATS <dbid>", "Tells how full the hash tables of a database are."),
     ("HTSTATS-KEY <key>", "The same of the table of a large hash, set or sorted set."),
@@ -67,6 +68,19 @@ def debug_object(call: Call, key: bytes) -> Reply:
         f"serializedlength:{len(image[1])} "
         f"lru:{(int(time.time()) - idle) & 0xFFFFFF} lru_seconds_idle:{idle}"
     )
+
+
+def reload(call: Call, words: list[bytes]) -> Reply:
+    """Writes a snapshot and starts over from it. NOSAVE: from the one there is; NOFLUSH: beside the data."""
+    if set(words) - {b"NOSAVE", b"NOFLUSH"}:
+        raise CommandError(errors.DEBUG_RELOAD_OPTIONS)
+    if call.server.saves is None:
+        raise CommandError(errors.NO_SNAPSHOTS)
+    try:
+        call.server.saves.reload(call.db, save=b"NOSAVE" not in words, flush=b"NOFLUSH" not in words)
+    except (RliteError, OSError) as fault:
+        raise CommandError(errors.DEBUG_RELOAD % fault) from None
+    return OK
 
 
 @command(
@@ -121,8 +135,8 @@ def debug(call: Call) -> Reply:
             if length is None or not 0 <= length <= 1 << 26:
                 raise CommandError(errors.OUT_OF_RANGE)
             return int(matches(rest[1], b"a" * length))
-        case (b"RELOAD", _):
-            raise CommandError(errors.DEBUG_RELOAD)
+        case b"RELOAD", _:
+            return reload(call, [word.upper() for word in rest])
         case (b"DICT-RESIZING", 1) | (b"QUICKLIST-PACKED-THRESHOLD", 1) | (b"REPLYBUFFER", 2):
             return OK
         case b"DIGEST", 0:

@@ -119,6 +119,7 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.OUT_OF_MEMORY)
     check_log(server, client, command)
+    check_saves(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
@@ -167,6 +168,20 @@ def check_log(server: Context, client: Client, command: Command) -> None:
     if writes:
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.LOG_WRITE_ERROR % os.strerror(server.journal.refusing))
+
+
+def check_saves(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for what Redis refuses while snapshots fail: writes, an EXEC that would, and PING,
+    so that monitors hear of it.
+    """
+    if server.saves is None or not server.saves.refusing:
+        return
+    refused = "write" in command.flags or command.name == "PING"
+    if command.name == "EXEC":
+        refused = any("write" in queued.flags for queued, _ in client.transaction or ())
+    if refused:
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.SAVE_ERROR)
 
 
 def paused(server: Context, client: Client, command: Command) -> bool:

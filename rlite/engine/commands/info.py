@@ -180,8 +180,8 @@ def memory(context: Context) -> Mapping[str, object]:
 
 @section("Persistence")
 def persistence(context: Context) -> Mapping[str, object]:
-    """Nothing is written to disk yet, and this says so."""
-    return {
+    """Snapshots and the log."""
+    fields = {
         "loading": int(context.loading is not None),
         "async_loading": 0,
         "current_cow_peak": 0,
@@ -211,8 +211,12 @@ def persistence(context: Context) -> Mapping[str, object]:
         "aof_last_cow_size": 0,
         "module_fork_in_progress": 0,
         "module_fork_last_cow_size": 0,
+    }
+    return {
+        **fields,
         **loading(context.loading),
         **(context.rewriter.facts() if context.rewriter is not None else {}),
+        **(context.saves.info() if context.saves is not None else {}),
     }
 
 
@@ -246,6 +250,7 @@ def stats(context: Context) -> Mapping[str, object]:
         for name, value in each.totals().items():
             totals[name] += value
     keys, rates = context.keyspace.counters(), context.samples
+    forked = context.saves.forked() if context.saves is not None else {}
     return {
         "total_connections_received": context.connections_received,
         "total_commands_processed": totals["commands"],
@@ -277,8 +282,8 @@ def stats(context: Context) -> Mapping[str, object]:
         "pubsub_channels": len(context.board.channels),
         "pubsub_patterns": len(context.board.patterns),
         "pubsubshard_channels": len(context.board.shards),
-        "latest_fork_usec": 0,
-        "total_forks": 0,
+        "latest_fork_usec": forked.get("latest_fork_usec", 0),
+        "total_forks": forked.get("total_forks", 0),
         "migrate_cached_sockets": 0,
         "slave_expires_tracked_keys": 0,
         "active_defrag_hits": 0,

@@ -143,7 +143,8 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
     if server.monitors or server.notify_classes:
         runtime.direct.end()  # whoever wants to hear of each command hears of it on the ordinary way
     else:
-        runtime.direct.begin(call.db, server.table, server.counters, not readonly, not tight)
+        may_write = not readonly and not (server.saves is not None and server.saves.refusing)
+        runtime.direct.begin(call.db, server.table, server.counters, may_write, not tight)
     run = Running(call, runtime.direct, readonly, tight)
     scripts.client.database = call.client.database
     scripts.client.user = call.client.user
@@ -213,6 +214,7 @@ def run_command(run: Running, call: "Call", words: list[bytes], *, readonly: boo
         if readonly:
             raise CommandError(errors.SCRIPT_READ_ONLY)
         dispatch.check_log(call.server, scripts.client, command)
+        dispatch.check_saves(call.server, scripts.client, command)
         run.wrote = True
     if full and "denyoom" in flags:
         raise CommandError(errors.OUT_OF_MEMORY)

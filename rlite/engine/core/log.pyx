@@ -488,7 +488,13 @@ cdef class Log:
                 c_close(self.log.fd)
                 self.log.fd = -1
                 pthread_mutex_unlock(&self.log.sync_mutex)
+            # Nobody waits for what could not be written: there is no log any more.
+            self.log.fresh.size = self.log.taken.size = self.log.taken_at = 0
+            rl_store(&self.log.written, self.log.appended)
+            rl_store(&self.log.durable, self.log.appended)
             pthread_mutex_unlock(&self.log.file_mutex)
+        rl_store_int(&self.log.lost, 0)
+        rl_store_int(&self.log.refusing, 0)
         return error
 
     @property

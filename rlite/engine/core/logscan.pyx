@@ -791,7 +791,7 @@ cdef class AofScan(Pass):
                     p = window_look(&self.w, at - 1, 1, &have)
                     if p == NULL:
                         break
-                    if p[0] != c'\n':
+                    if p[0] != c'\n' and at != self.place + 2:    # or the CRLF before it is what is damaged
                         at += 1
                         continue
                 next_ = at

@@ -22,8 +22,8 @@ from rlite.engine.core.platform cimport rl_monotonic_ns
 from rlite.engine.core.quicklist cimport lp_fits, ql_append_block, ql_free, ql_from, ql_new, ql_push, quick_t
 from rlite.engine.core.rdb cimport (
     CHECKED_VERSION, ITEM_AUX, ITEM_BAD, ITEM_END, ITEM_FUNCTION, ITEM_HEADER, ITEM_KEY, ITEM_MODULE, ITEM_MORE,
-    ITEM_SELECT, RDB_HASH, RDB_HASH_LISTPACK, RDB_LIST_QUICKLIST_2, RDB_SET, RDB_SET_INTSET, RDB_SET_LISTPACK, RDB_STRING,
-    RDB_ZSET_2, RDB_ZSET_LISTPACK, cursor_t, item_t, rdb_next, scratch_t, string_t, take_length, take_raw, take_string,
+    ITEM_RESIZE, RDB_HASH, RDB_HASH_LISTPACK, RDB_LIST_QUICKLIST_2, RDB_SET, RDB_SET_INTSET, RDB_SET_LISTPACK, RDB_STRING,
+    RDB_ZSET_2, RDB_ZSET_LISTPACK, cursor_t, item_kind, item_t, rdb_next, scratch_t, string_t, take_length, take_raw, take_string,
     walk_t, wrong,
 )
 from rlite.engine.core.rdb import RdbError
@@ -31,7 +31,7 @@ from rlite.engine.core.resp cimport format_int
 from rlite.engine.core.sets cimport set_add, set_empty
 from rlite.engine.core.skiplist cimport zs_new
 from rlite.engine.core.table cimport (
-    TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_ZSET, entry_t, entry_value, table_find,
+    TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_ZSET, entry_t, entry_value, table_find, table_prefetch, table_reserve,
 )
 from rlite.engine.core.values cimport FULL, INTSET, PACKED, free_value, value_bytes, value_of
 from rlite.engine.core.zsets cimport parse_double, zset_empty, zset_set
@@ -40,6 +40,8 @@ cdef enum:
     BREATH = 1 << 20           # bytes between two calls of `progress`
     LONGEST = 0xffffffff       # of a string
     NODE_PLAIN = 1             # a list's node that is one element
+    AHEAD = 16                 # items that are walked over before the first of them is loaded
+    SMALLEST_ITEM = 4          # bytes of a key with its value
 
 cdef enum step:                # why `load_some` came back
     STEP_BREATH
@@ -50,8 +52,13 @@ cdef enum step:                # why `load_some` came back
 
 cdef struct load_t:
     walk_t walk
-    cursor_t c
-    item_t item
+    cursor_t c                 # behind what has been walked over
+    item_t ahead[AHEAD]        # keys of one database, and the item that ends their row
+    uint64_t hashes[AHEAD]
+    int ahead_at               # which is next
+    int ahead_len
+    int database               # of those keys
+    item_t item                # the one in hand
     keyspace_t* ks
     int64_t now_ns
     int64_t now_ms             # wall clock; -1: nothing is too old
@@ -451,13 +458,10 @@ cdef bint load_key(load_t* l) noexcept nogil:
         entry_t* e
     c.size = l.item.end        # the value's own end: it was measured
     c.at = l.item.name
-    if not take_string(&c, &l.key_scratch, &key):
-        l.c.wrong, l.c.wrong_at = c.wrong, c.wrong_at
-        return False
-    if key.size > LONGEST:
+    if not take_string(&c, &l.key_scratch, &key) or key.size > LONGEST:
         return wrong(&l.c, b"a key is longer than 4 GB", l.item.name)
-    h = hash_key(l.ks, key.data, key.size)
-    s = stripe_at(l.ks, l.walk.database, stripe_index(l.ks, h))
+    h = l.hashes[l.ahead_at - 1]
+    s = stripe_at(l.ks, l.database, stripe_index(l.ks, h))
     if table_find(&s.table, h, key.data, key.size) != NULL:
         return wrong(&l.c, b"a key comes twice", l.item.start)
     c.at = l.item.value
@@ -484,25 +488,67 @@ cdef void continue_crc(load_t* l, size_t until) noexcept nogil:
     l.crc_at = until
 
 
+cdef item_kind walk_ahead(load_t* l) noexcept nogil:
+    """Walks over some keys and starts to fetch the buckets they belong to, which are far apart."""
+    cdef item_t* item
+    cdef cursor_t c
+    cdef string_t key
+    cdef uint64_t h
+    l.database = l.walk.database
+    l.ahead_at = l.ahead_len = 0
+    while l.ahead_len < AHEAD:
+        item = &l.ahead[l.ahead_len]
+        if rdb_next(&l.walk, &l.c, item) == ITEM_BAD or item.kind == ITEM_MORE:
+            return item.kind
+        l.ahead_len += 1
+        if item.kind != ITEM_KEY:
+            break
+        if l.database >= l.ks.databases:
+            wrong(&l.c, b"a key of a database that this server does not have (see the directive `databases`)", item.start)
+            return ITEM_BAD
+        c = l.c
+        c.at = item.name
+        if not take_string(&c, &l.key_scratch, &key):
+            l.c.wrong, l.c.wrong_at = c.wrong, c.wrong_at
+            wrong(&l.c, b"a key is damaged", item.name)
+            return ITEM_BAD
+        h = hash_key(l.ks, key.data, key.size)
+        l.hashes[l.ahead_len - 1] = h
+        table_prefetch(&stripe_at(l.ks, l.database, stripe_index(l.ks, h)).table, h)
+    return ITEM_KEY
+
+
+cdef void expect(load_t* l, uint64_t keys) noexcept nogil:
+    """Makes room in the tables of a database for keys that the file announces, as far as it can hold them."""
+    cdef int i
+    cdef int64_t each
+    if l.walk.database >= l.ks.databases:
+        return
+    each = <int64_t>min(keys, <uint64_t>(l.c.size - l.c.at) // SMALLEST_ITEM) // l.ks.stripes
+    if each >= 64:
+        for i in range(l.ks.stripes):
+            table_reserve(&stripe_at(l.ks, l.walk.database, i).table, each + (each >> 5))
+
+
 cdef step load_some(load_t* l) noexcept nogil:
     cdef size_t breath = l.c.at + BREATH
-    while l.c.at < breath:
-        rdb_next(&l.walk, &l.c, &l.item)
+    cdef item_kind ahead
+    while l.ahead_at < l.ahead_len or l.c.at < breath:
+        if l.ahead_at == l.ahead_len:
+            ahead = walk_ahead(l)
+            if ahead != ITEM_KEY:
+                return STEP_BAD if ahead == ITEM_BAD else STEP_CUT
+        l.item = l.ahead[l.ahead_at]
+        l.ahead_at += 1
         if l.item.kind == ITEM_KEY:
-            if l.walk.database >= l.ks.databases:
-                wrong(&l.c, b"a key of a database that this server does not have (see the directive `databases`)",
-                      l.item.start)
-                return STEP_BAD
             if 0 <= l.item.expire_ms < l.now_ms:
                 l.expired += 1
             elif for_python(l, l.item.type):
                 return STEP_PYTHON
             elif not load_key(l):
                 return STEP_BAD
-        elif l.item.kind == ITEM_BAD:
-            return STEP_BAD
-        elif l.item.kind == ITEM_MORE:
-            return STEP_CUT
+        elif l.item.kind == ITEM_RESIZE:
+            expect(l, l.item.numbers[0])
         elif l.item.kind == ITEM_END:
             continue_crc(l, l.item.start + 1)
             if l.checked and l.walk.version >= CHECKED_VERSION and l.item.numbers[0] \
@@ -535,7 +581,7 @@ cdef int with_python(load_t* l, object other, dict aux, list dropped) except -1:
     elif i.kind == ITEM_KEY:
         use = (None if i.expire_ms < 0 else i.expire_ms, None if i.idle_s < 0 else i.idle_s,
                None if i.freq < 0 else i.freq)
-        other(l.walk.database, text_at(l, i.name), (i.type, i.value, i.end), use)
+        other(l.database, text_at(l, i.name), (i.type, i.value, i.end), use)
         l.keys += 1
     else:
         dropped.append("a function library" if i.kind == ITEM_FUNCTION else "data of a module")
@@ -563,6 +609,7 @@ def load(Keyspace keyspace not None, const unsigned char[::1] data not None, oth
     l.now_ns = rl_monotonic_ns()
     l.now_ms = -1 if now_ms is None else now_ms
     l.keys = l.expired = 0
+    l.ahead_at = l.ahead_len = l.database = 0
     l.deep = deep
     l.checked = checked
     l.crc = 0
@@ -579,7 +626,8 @@ def load(Keyspace keyspace not None, const unsigned char[::1] data not None, oth
             if why == STEP_END:
                 return Loaded(l.keys, l.expired, l.c.at, l.walk.version, aux, dropped)
             if why == STEP_CUT:
-                raise RdbError(f"the file ends in the middle of what begins at offset {l.item.start}", l.c.size)
+                at = l.ahead[l.ahead_len].start
+                raise RdbError(f"the file ends in the middle of what begins at offset {at}", l.c.size)
             if why == STEP_BAD:
                 raise RdbError((<bytes>l.c.wrong).decode(), l.c.wrong_at)
             if why == STEP_PYTHON:

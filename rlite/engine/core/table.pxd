@@ -52,6 +52,7 @@ cdef int64_t table_size(const table_t* t) noexcept nogil
 cdef entry_t* table_find(table_t* t, uint64_t h, const char* key, size_t klen) noexcept nogil
 cdef void table_prefetch(table_t* t, uint64_t h) noexcept nogil           # the bucket; needs no lock
 cdef void table_prefetch_entry(table_t* t, uint64_t h) noexcept nogil     # what the bucket offers; under the lock
+cdef void table_reserve(table_t* t, int64_t items) noexcept nogil          # of an empty table: so many are to come
 cdef bint table_insert(table_t* t, uint64_t h, entry_t* e) noexcept nogil    # key must be absent; False: no memory
 cdef void table_remove(table_t* t, uint64_t h, entry_t* e) noexcept nogil    # must be present
 cdef void table_replace(table_t* t, uint64_t h, uintptr_t old, entry_t* new) noexcept nogil   # old: its former address

@@ -206,6 +206,16 @@ cdef bint resize(table_t* t, int exp) noexcept nogil:
     return True
 
 
+cdef void table_reserve(table_t* t, int64_t items) noexcept nogil:
+    """Gives an empty table the size that it would grow to; where memory is short, it grows as always."""
+    cdef int exp = MIN_EXP
+    if t.exp[0] >= 0:
+        return
+    while exp < 40 and items > <int64_t>FULL << exp:
+        exp += 1
+    resize(t, exp)
+
+
 cdef bint table_insert(table_t* t, uint64_t h, entry_t* e) noexcept nogil:
     if t.exp[0] < 0 and not resize(t, 0):
         return False
@@ -368,12 +378,23 @@ cdef uint64_t table_scan(table_t* t, uint64_t cursor, visit_fn visit, void* cont
     return cursor
 
 
+cdef inline void prefetch_entries(bucket_t* b) noexcept nogil:
+    cdef int i
+    for i in range(SLOTS):
+        if (b.meta >> i) & 1:
+            rl_prefetch(b.slot[i])
+            rl_prefetch(<char*>b.slot[i] + 64)
+
+
 cdef void table_each(table_t* t, visit_fn visit, void* context) noexcept nogil:
-    cdef int64_t i
+    cdef int64_t i, size
     cdef int which
     for which in range(2):
         if t.exp[which] >= 0:
-            for i in range(<int64_t>1 << t.exp[which]):
+            size = <int64_t>1 << t.exp[which]
+            for i in range(size):
+                if i + 2 < size:       # buckets stand in a row, what they hold does not
+                    prefetch_entries(&t.buckets[which][i + 2])
                 visit_chain(&t.buckets[which][i], visit, context)
 
 

@@ -110,14 +110,16 @@ def check(
     databases: int = 1 << 31,
     until_offset: int | None = None,
     until_ms: int | None = None,
+    locked: bool = False,
     tick: Tick = no_tick,
 ) -> Report:
-    """Reads all of a log. path: as it was asked for; deep, databases, until: see reading.How.
+    """Reads all of a log. path: as it was asked for; deep, databases, until: see reading.How; locked: see
+    layout.holder.
 
     What comes after a file in which a limit was reached is not read; until_offset counts, in a log of
     Redis's, the bytes of its files of commands. Raises OSError where a file cannot be read.
     """
-    live = holder(layout)
+    live = holder(layout, locked=locked)
     sizes = sizes_of(layout)
     how = How(arities(), deep, databases, seeds=_seeds(layout), until_offset=until_offset, until_ms=until_ms)
     files: list[Checked] = []
@@ -136,7 +138,8 @@ def check(
             break
         if part.role is Role.COMMANDS and how.until_offset is not None:
             how = replace(how, until_offset=max(how.until_offset - found.size, 0))
-    files = _with_history(layout, files)
+    whole = len(files) == len(layout.parts)
+    files = _with_history(layout, files, whole=whole)
     faults = (*layout.faults, *(fault for checked in files for fault in checked.reading.faults))
     return Report(path, layout, live, _verdict(layout, files), tuple(files), deep, faults)
 
@@ -172,8 +175,8 @@ def _verdict(layout: Layout, files: list[Checked]) -> Verdict:
     return Verdict.MIDDLE
 
 
-def _with_history(layout: Layout, files: list[Checked]) -> list[Checked]:
-    """Tells of segments that belong to another history.
+def _with_history(layout: Layout, files: list[Checked], *, whole: bool) -> list[Checked]:
+    """Tells of segments that belong to another history. whole: none of them was left out.
 
     A server takes a new id at each start, so a log may hold many; but each stands there once, in one run,
     and the last is one of the two that the manifest names.
@@ -184,7 +187,7 @@ def _with_history(layout: Layout, files: list[Checked]) -> list[Checked]:
     known = {said.history, said.previous} - {""}
     ids = [(n, c.reading.header.history) for n, c in enumerate(files) if c.reading.header is not None]
     strange: dict[int, str] = {}
-    if ids and ids[-1][1] not in known:
+    if whole and ids and ids[-1][1] not in known:
         strange[ids[-1][0]] = f"{' or '.join(sorted(known))}, as the manifest says"
     seen: dict[str, int] = {}
     for place, (_, history) in enumerate(ids):

@@ -22,22 +22,53 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Has what a file holds reach the disk, whoever wrote it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A new file that takes a path's place, whole and on disk, when the block ends; not when it fails."""
-    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """A new file, whole and on disk when the block ends; gone when it fails. Its name is not yet durable."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, MODE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        beside.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
+
+
+def put_in_place(part: Path, path: Path) -> None:
+    """Gives a file that is on disk its name, in the place of what was there; that is durable afterwards."""
+    part.rename(path)
+    sync_directory(path.parent)
+
+
+def part_of(path: Path, pid: int) -> Path:
+    """What a child writes until it is whole: a name of its own, for a child may outlive its parent."""
+    return path.with_name(f"{path.name}.part-{pid}")
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A new file that takes a path's place, whole and on disk, when the block ends; not when it fails."""
+    beside = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    with writing(beside) as file:
+        yield file
+    try:
+        put_in_place(beside, path)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
-    sync_directory(path.parent)
 
 
 def replace(path: Path, content: bytes) -> None:

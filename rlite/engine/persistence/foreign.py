@@ -6,6 +6,7 @@ about our own files can be said about these. Only reads.
 """
 
 import os
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,19 +35,21 @@ _READ = 1 << 20
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """A snapshot that was read. end: behind its last byte; keys: how many; fault: what is wrong with it,
-    None: it is whole; checked: whether it has a checksum.
+    None: it is whole; checked: whether it has a checksum; made_ms: Unix time as it says itself.
     """
 
     end: int
     keys: int
     fault: Fault | None = None
     checked: bool = False
+    made_ms: int | None = None
 
 
 def read_snapshot(path: Path, descriptor: int, size: int, tick: Tick = no_tick) -> Snapshot:
     """Reads the snapshot that a file begins with, item by item. Holds no more than its largest item."""
     walker, held = Walker(), bytearray()
     base = at = crc = keys = 0
+    made_ms: int | None = None
     while True:
         try:
             item = walker.next(held, at, base=base, last=base + len(held) >= size)
@@ -68,6 +71,13 @@ def read_snapshot(path: Path, descriptor: int, size: int, tick: Tick = no_tick) 
             held += more
             continue
         keys += item.kind == "key"
+        if (
+            item.kind == "aux"
+            and item.name == b"ctime"
+            and item.text
+            and re.fullmatch(rb"\d{1,15}", item.text)
+        ):
+            made_ms = int(item.text) * 1000
         if item.kind == "end":
             body = item.end if item.checksum is None else item.end - 8
             fault = None
@@ -77,7 +87,7 @@ def read_snapshot(path: Path, descriptor: int, size: int, tick: Tick = no_tick) 
                     fault = _bad(
                         (path, 0, size), keys, f"CRC-64 {item.checksum:016x}", f"{crc:016x} as of its bytes"
                     )
-            return Snapshot(base + item.end, keys, fault, checked=bool(item.checksum))
+            return Snapshot(base + item.end, keys, fault, bool(item.checksum), made_ms)
         at = item.end
 
 
@@ -101,7 +111,10 @@ def read_rdb(path: Path, *, size: int | None = None, tick: Tick = no_tick) -> Re
             )
         )
     spans = ((0, found.end),) if found.fault is None else ()
-    return Reading(path, there, spans=spans, faults=tuple(faults), records=found.keys)
+    return Reading(
+        path, there, spans=spans, faults=tuple(faults), records=found.keys, first_ms=found.made_ms,
+        last_ms=found.made_ms, body=0,
+    )  # fmt: skip
 
 
 def _of_snapshot(path: Path, found: Snapshot) -> list[Fault]:
@@ -118,15 +131,18 @@ def read_aof(path: Path, *, size: int | None = None, how: How = PLAIN, tick: Tic
     as one record. Raises OSError.
     """
     with opened(path, size) as (descriptor, there):
-        start, faults = 0, []
+        start, made_ms, faults = 0, None, list[Fault]()
         if os.pread(descriptor, len(MAGIC), 0) == MAGIC:
             snapshot = read_snapshot(path, descriptor, there, tick)
             faults = _of_snapshot(path, snapshot)
             if snapshot.fault is not None and snapshot.fault.at:
-                return Reading(path, there, faults=tuple(faults), records=snapshot.keys)
-            start = snapshot.end
+                return Reading(path, there, faults=tuple(faults), records=snapshot.keys, body=0)
+            start, made_ms = snapshot.end, snapshot.made_ms
         scan = AofScan(descriptor, there, start, how.arities, how.deep, how.databases)
-        return _Aof(path, scan, how, tick, faults).read()
+        found = _Aof(path, scan, how, tick, faults).read()
+        return (
+            found if made_ms is None else replace(found, first_ms=made_ms, last_ms=found.last_ms or made_ms)
+        )
 
 
 class _Aof:
@@ -134,7 +150,7 @@ class _Aof:
 
     def __init__(self, path: Path, scan: AofScan, how: How, tick: Tick, faults: list[Fault]) -> None:
         self.path, self.scan, self.how, self.tick = path, scan, how, tick
-        self.start = self.done = scan.at  # where what is good now began; what `tick` was told of
+        self.body = self.start = self.done = scan.at  # where what is good now began; what `tick` was told of
         self.faults = faults
         self.spans: list[tuple[int, int]] = []
         self.more = 0
@@ -172,7 +188,8 @@ class _Aof:
             records=scan.records, transactions=scan.transactions, commands=scan.commands,
             resp_bytes=sum(end - start for start, end in self.spans), by_name=scan.by_name,
             first_ms=scan.first_ms, last_ms=scan.last_ms,
-            until=state == "until",
+            until=state == "until", body=self.body,
+            annotated=scan.last_ms is not None,
         )  # fmt: skip
 
     def ticked(self) -> None:

@@ -1,7 +1,7 @@
 """Children that write the data of one moment while the server goes on: at most one at a time, as in Redis.
 
-A child is forked under every lock, so what it sees is one moment, and it holds all locks itself. It must touch
-nothing that other threads might have held (it has none), sends nothing to anybody, keeps no descriptor but its
+A child is forked under every lock, so what it sees is one moment, and it holds all locks itself. It must not
+wait for anything that another thread may have held, sends nothing to anybody, keeps no descriptor but its
 own, and ends with `_exit`. The parent hears of it by a pipe and a page of shared memory. Runs with the GIL.
 """
 
@@ -99,7 +99,10 @@ class Forks:
         that holds every lock already; None: they are taken. Raises ChildBusyError, OSError,
         KeyspaceBusyError.
         """
-        with self._starting:
+        # Never waited for: whoever is starting one may be waiting for the locks that `under` holds.
+        if not self._starting.acquire(blocking=False):
+            raise ChildBusyError("one that is just being started")
+        try:
             if self.current is not None:
                 raise ChildBusyError(self.current.purpose)
             holder = under if under is not None else Database(self._keyspace, 0)
@@ -132,6 +135,8 @@ class Forks:
                 target=self._attend, args=(born, reading, done), name=f"child-{purpose}", daemon=True
             ).start()
             return pid
+        finally:
+            self._starting.release()
 
     def _attend(self, child: Child, reading: int, done: Callable[[Outcome], None] | None) -> None:
         """Waits for the end of a child, and tells of it."""

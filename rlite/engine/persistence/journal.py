@@ -34,15 +34,13 @@ class Past:
     """What recovery found, and the log goes on from.
 
     manifest: None where there was no log of ours; whole: whether the data are what the manifest's files say,
-    so that no new base is needed; next_number: of the next segment; previous_end: the offset up to which the
-    history of the manifest may be continued (below `offset` where something was cut off).
+    so that no new base is needed; next_number: of the next segment.
     """
 
     manifest: Manifest | None = None
     offset: int = 0
     next_number: int = 1
     whole: bool = True
-    previous_end: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +54,12 @@ class Begun:
 
 
 class Journal:
-    """The log of one server. `open` begins it, `close` ends it, both for the thread that starts and stops.
+    """The log of one server: `open` or `prepare` and `begin`, then `end`, and again; at last `close`.
 
     changing: held while files of the log come and go. tasks: what is to be done at each tick.
     """
+
+    PURPOSE = "log"  # of the children that write its bases
 
     def __init__(self, server: "Context", directory: Path) -> None:
         config = server.config
@@ -93,9 +93,12 @@ class Journal:
         before = past.manifest
         self._next = past.next_number
         if before is not None:
+            # Who wrote them may have been killed before it had synced: what is shown from now on must stay.
+            for name in before.segments:
+                files.sync_file(self.path(name))
             self.manifest = replace(
                 before, history=self.server.replication_id, previous=before.history,
-                previous_end=past.previous_end,
+                previous_end=past.offset,
             )  # fmt: skip
         if past.whole:
             begun = self.new_segment(past.offset)
@@ -108,6 +111,19 @@ class Journal:
     def make_directory(self) -> None:
         self.directory.mkdir(mode=0o700, exist_ok=True)
         files.sync_directory(self.directory.parent)
+        for part in self.directory.glob(f"{self.stem}.*.part-*"):  # of children that outlived their server
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+    def prepare(self) -> None:
+        """Makes ready for a log that begins while the server serves, with a base that a child writes; what
+        the directory holds of an earlier one counts no more once that is there. Raises OSError.
+        """
+        self.make_directory()
+        self.manifest = Manifest(self.server.replication_id)
+        numbers = [segment.number_of(path) or 0 for path in self.directory.iterdir()]
+        self._next = max(self._next, max(numbers, default=0) + 1)
+        self._watch_on()
 
     def _begin_with_base(self, offset: int) -> Begun:
         """A log whose base holds what was loaded from somewhere else."""
@@ -130,19 +146,26 @@ class Journal:
         self.log.open(begun.descriptor, segment.SIZE, begun.header.seed, offset)
         self.server.keyspace.attach(self.log)
         self.server.journal = self.log
+        self._watch_on()
+
+    def _watch_on(self) -> None:
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="log", daemon=True)
             self._thread.start()
 
-    def close(self) -> None:
-        """Writes and syncs what there is, and logs no more. Nobody changes anything any longer."""
-        self._stopping.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join()
+    def end(self) -> None:
+        """Writes and syncs what there is, and logs no more. Every stripe is locked."""
         self.server.journal = None
         error = self.log.close()
         if error:
             LOG.error("the end of the log could not be written: %s", os.strerror(error))
+
+    def close(self) -> None:
+        """As `end`, for good. Nobody changes anything any longer."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join()
+        self.end()
 
     # --- files ---
 

@@ -94,6 +94,30 @@ def find(path: Path) -> list[Layout]:
     return [_of_file(path)]
 
 
+def for_repair(path: Path) -> Layout:
+    """The one log at a path, whole: where a file is named by a manifest beside it, all that the manifest
+    names, since what is damage in the middle shows only then. Raises LayoutError, OSError.
+    """
+    found = find(path)
+    if len(found) > 1:
+        manifests = ", ".join(str(each.manifest or each.parts[0].path) for each in found)
+        raise LayoutError(f"{path}: more than one log is here; name one of {manifests}")
+    layout = found[0]
+    if layout.whole:
+        return layout
+    names = sorted(each.name for each in path.parent.iterdir() if not each.is_dir())
+    theirs = redis_manifest.PART.fullmatch(path.name)
+    ours = _OURS.fullmatch(path.name)
+    around = None
+    if theirs is not None and f"{theirs[1]}.manifest" in names:
+        around = _theirs(path.parent, theirs[1], names)
+    elif ours is not None and segment.manifest_name(ours[1]) in names:
+        around = _ours(path.parent, ours[1], names)
+    return (
+        around if around is not None and any(part.path.name == path.name for part in around.parts) else layout
+    )
+
+
 def _in_directory(directory: Path) -> list[Layout]:
     """The logs that have a manifest or numbered files in a directory."""
     names = sorted(each.name for each in directory.iterdir() if not each.is_dir())
@@ -215,7 +239,7 @@ def _theirs(directory: Path, stem: str, names: list[str]) -> Layout:
             Fault(path, Kind.MISSING, 0, 0, 0, "a manifest", "files of a log without one", grave=True)
         )
     there = [name for name in names if (found := redis_manifest.PART.fullmatch(name)) and found[1] == stem]
-    named = said.files if said is not None else _guessed(there)
+    named = said.files if said is not None else redis_manifest.guessed(there).files
     missing = tuple(name for name in named if name not in names)
     faults += [_missing(directory / name, path) for name in missing]
     history = set(said.history) if said is not None else set()
@@ -242,21 +266,6 @@ def _theirs(directory: Path, stem: str, names: list[str]) -> Layout:
     )
 
 
-def _guessed(names: list[str]) -> tuple[str, ...]:
-    """What a lost manifest of Redis's has probably named: the newest base, and the increments from its
-    number on.
-    """
-    numbered = [
-        (int(found[2]), found[3], name) for name in names if (found := redis_manifest.PART.fullmatch(name))
-    ]
-    bases = sorted((number, name) for number, kind, name in numbered if kind == "base")
-    start = bases[-1][0] if bases else 0
-    increments = sorted(
-        (number, name) for number, kind, name in numbered if kind == "incr" and number >= start
-    )
-    return (*(name for _, name in bases[-1:]), *(name for _, name in increments))
-
-
 def _missing(path: Path, named_by: Path) -> Fault:
     return Fault(
         path, Kind.MISSING, 0, 0, 0, f"a file that {named_by.name} names", "no such file", grave=True
@@ -279,9 +288,11 @@ def lock_paths(layout: Layout) -> list[Path]:
     return [directory.parent / LOCK, directory / LOCK]
 
 
-def holder(layout: Layout) -> int | None:
-    """The process id of the server that holds a log's directory; 0 where it does not say; None: nobody."""
-    for path in lock_paths(layout):
+def holder(layout: Layout, *, locked: bool = False) -> int | None:
+    """The process id of the server that holds a log's directory; 0 where it does not say; None: nobody.
+    locked: the lock is this process's own (see `held`), so it is not asked for.
+    """
+    for path in () if locked else lock_paths(layout):
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -294,7 +305,8 @@ def holder(layout: Layout) -> int | None:
                 return int(text) if text.isdigit() else 0
         finally:
             os.close(descriptor)
-    return writer([part.path for part in layout.parts])
+    # Redis takes no lock.
+    return None if layout.form is Form.OURS else writer([part.path for part in layout.parts])
 
 
 def writer(paths: list[Path]) -> int | None:

@@ -59,15 +59,13 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What came of it. offset: where the history goes on; previous: the replication id of what was loaded
-    ("": none), which may be continued up to previous_end; manifest: ours, as it is to be gone on with, None
-    where there was none; next_number: of the next segment; failed: commands that answered with an error.
+    """What came of it. offset: where the history goes on; manifest: ours, as it is to be gone on with; of a
+    snapshot that says of which history it is, one that says that and names no files; None: neither;
+    next_number: of the next segment; failed: commands that answered with an error.
     """
 
     source: Source
     offset: int = 0
-    previous: str = ""
-    previous_end: int = 0
     manifest: Manifest | None = None
     next_number: int = 1
     keys: int = 0
@@ -75,6 +73,11 @@ class Recovered:
     failed: int = 0
     seconds: float = 0.0
     cut: tuple[Cut, ...] = ()
+
+    @property
+    def previous(self) -> str:
+        """The replication id of what was loaded, which may be continued up to `offset`; empty: none."""
+        return "" if self.manifest is None else self.manifest.history
 
 
 def advice(path: Path) -> str:

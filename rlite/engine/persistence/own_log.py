@@ -37,8 +37,8 @@ class OwnLog:
         self.replay = Replay(server.keyspace, server.table, replaying.runner(server, progress.stop), True)
         self.replay.offset = self.manifest.base_offset
         self.histories: list[str] = []  # of the segments so far, each once where several follow each other
-        self.reached = -1  # the offset where something was cut off; -1: nothing was
-        self.empty: set[str] = set()
+        self.before = self.manifest.base or ""  # the file that was read last
+        self.dropped: set[str] = set()  # segments that hold nothing and are not to be named any more
         self.cut: list[Cut] = []
 
     def load(self) -> Recovered:
@@ -46,25 +46,26 @@ class OwnLog:
         if self.manifest.base is not None:
             load_snapshot(self.directory / self.manifest.base, self.keyspace, self.progress)
         for index, path in enumerate(segments):
-            self.segment(path, segments[index + 1 :])
-        kept = tuple(name for name in self.manifest.segments if name not in self.empty)
+            if path.name not in self.dropped:
+                self.segment(path, segments[index + 1 :])
+            self.before = path.name
+        kept = tuple(name for name in self.manifest.segments if name not in self.dropped)
         return Recovered(
-            Source.LOG, offset=self.replay.offset, previous=self.manifest.history,
-            previous_end=self.replay.offset if self.reached < 0 else self.reached,
-            manifest=replace(self.manifest, segments=kept), commands=self.replay.running, cut=tuple(self.cut),
+            Source.LOG, offset=self.replay.offset, manifest=replace(self.manifest, segments=kept),
+            commands=self.replay.running, cut=tuple(self.cut),
         )  # fmt: skip
 
     def segment(self, path: Path, later: list[Path]) -> None:
         """Runs one segment. Raises RecoveryError where what is behind it could be lost."""
-        size, before = path.stat().st_size, self.replay.offset
+        size = path.stat().st_size
         with path.open("rb", buffering=0) as file:
             try:
                 header = segment.read_header(file.read(segment.SIZE))
             except HeaderError as fault:
-                self.ended(path, str(fault), before, later)
+                self.ended(path, str(fault), later)
                 return
-            self.belongs(path, header, last=not later)
-            self.replay.offset = header.first
+            if not self.belongs(path, header, later):
+                return
 
             def run(data: bytearray, held: int, left: int) -> tuple[str, int]:
                 why, done = self.replay.records(data, held, 0, header.seed, held)
@@ -81,35 +82,51 @@ class OwnLog:
             name = args[0].decode("utf-8", "backslashreplace")
             raise RecoveryError(f"{path}: byte {at}: {name} failed: {error}. {advice(self.directory)}")
         if why != "end":
-            self.ended(path, why, before, later)
+            self.ended(path, why, later)
 
-    def belongs(self, path: Path, header: Header, *, last: bool) -> None:
-        """Raises RecoveryError for a segment that the others do not lead to, or that is not in its place."""
-        ids, now = self.histories, self.manifest.history
-        foreign = header.history in ids[:-1] or (last and header.history not in (now, self.manifest.previous))
+    def belongs(self, path: Path, header: Header, later: list[Path]) -> bool:
+        """Raises RecoveryError for a segment that the others do not lead to.
+
+        False: it holds nothing, and what came before it did not reach the disk.
+        """
+        ids, now, before = self.histories, self.manifest.history, self.manifest.previous
+        foreign = header.history in ids[:-1] or (not later and header.history not in (now, before))
+        first = not ids and self.manifest.base is None
         if not ids or header.history != ids[-1]:
-            foreign = foreign or (header.history == now and bool(ids) and ids[-1] != self.manifest.previous)
+            foreign = foreign or (header.history == now and bool(ids) and ids[-1] != before)
             ids.append(header.history)
         if foreign:
             raise RecoveryError(
                 f"{path}: it is of history {header.history}, and the manifest is of {now}"
-                f"{self.manifest.previous and ' after '}{self.manifest.previous}: a segment of another log. "
+                f"{before and f' after {before}'}: a segment of another log. {advice(self.directory)}"
+            )
+        if first:
+            self.replay.offset = header.first
+        if header.first <= self.replay.offset:
+            return True
+        # It was made when the log had come to its first offset, though that need not have been on disk.
+        if any(reading.spans for reading in tails.judged([path, *later])[1]):
+            raise DamageError(
+                f"{path}: it goes on at offset {header.first}, and {self.before} ends at {self.replay.offset}: "
+                f"{header.first - self.replay.offset} bytes of commands are missing between them. "
                 f"{advice(self.directory)}"
             )
-        if header.first < self.replay.offset:
-            raise RecoveryError(
-                f"{path}: it begins at offset {header.first}, and the log before it goes to "
-                f"{self.replay.offset}: it is of another log, or not in its place. {advice(self.directory)}"
-            )
+        self.dropped.update(each.name for each in (path, *later))
+        return False
 
-    def ended(self, path: Path, why: str, before: int, later: list[Path]) -> None:
+    def ended(self, path: Path, why: str, later: list[Path]) -> None:
         """Something is not good: cut off where it is the log's end, RecoveryError where it is not."""
         size = path.stat().st_size
-        meaning, readings = tails.judged([path, *later], before)
+        meaning, readings = tails.judged([path, *later])
         damage = readings[0].damage
         at, what = (damage[0].at, fault_text(damage[0])) if damage else (0, why)
         if meaning is Verdict.UNREADABLE:
             raise RecoveryError(f"{path}: {why}")
+        if why == "offset":
+            raise RecoveryError(
+                f"{path}: it holds records of offsets below {self.replay.offset}, up to which the log before "
+                f"them goes: it is of another log, or not in its place. {advice(self.directory)}"
+            )
         if damage and damage[0].kind is Kind.HEADER and size > segment.SIZE:
             meaning = Verdict.MIDDLE  # it was there before the first record: what is behind it is not torn
         if meaning is Verdict.MIDDLE or (size == 0 and any(reading.spans for reading in readings)):
@@ -123,10 +140,9 @@ class OwnLog:
             raise RecoveryError(
                 f"{path}: byte {at}: {what}, and aof-load-truncated is no. {advice(self.directory)}"
             )
+        self.dropped.update(each.name for each in later)
         if at == 0:
-            self.empty.add(path.name)
-        if self.reached < 0:
-            self.reached = self.replay.offset
+            self.dropped.add(path.name)
         kept = tails.cut_off(path, at) if size > at else None
         cut = Cut(path, at, size - at, what, kept, self.replay.last_ms)
         self.cut.append(cut)

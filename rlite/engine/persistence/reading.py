@@ -97,8 +97,9 @@ class Reading:
     size: as far as it was looked at; spans: what is good in it, (from, to) in the file, header and preamble
     not counted, oldest first; offset_end: of the history, behind the last good record. seed: see
     segment.Header (of records whose header is damaged it is known all the same); more: faults that `faults`
-    no longer holds; durable: the bytes before this one were on disk when some good record was written; until:
-    whether it was read only up to the limit that How set.
+    no longer holds; durable: the bytes before this one were on disk when some good record was written, None
+    where records do not tell; until: whether it was read only up to the limit that How set; body: where its
+    records or commands begin; annotated: whether a file of Redis's holds times.
     """
 
     path: Path
@@ -118,8 +119,10 @@ class Reading:
     first_offset: int | None = None
     last_offset: int | None = None
     offset_end: int | None = None
-    durable: int = 0
+    durable: int | None = None
     until: bool = False
+    body: int = segment.SIZE
+    annotated: bool = False
 
     @property
     def damage(self) -> list[Fault]:
@@ -133,6 +136,8 @@ class Reading:
         stands before it.)
         """
         damage = self.damage
+        if self.durable is None:
+            return bool(damage and self.spans and self.spans[-1][1] > damage[0].at)
         return bool(damage) and self.durable > damage[0].at
 
 
@@ -145,7 +150,7 @@ def verdict(readings: list[Reading]) -> Verdict:
         if (damaged and reading.spans) or any(fault.grave for fault in reading.faults):
             return Verdict.MIDDLE
         if reading.damage:
-            if reading.good_behind:
+            if reading.good_behind or reading.damage[0].kind is Kind.BACK:  # not torn, but not in its place
                 return Verdict.MIDDLE
             damaged = True
     return Verdict.TORN_TAIL if damaged else Verdict.FINE
@@ -213,13 +218,7 @@ def read_segment(
             descriptor, there, segment.SIZE, header.seed, max(least, header.first),
             how.arities, how.deep, how.databases,
         )  # fmt: skip
-        faults: list[Fault] = []
-        if header.first < least:
-            expected = f"a segment that begins at offset {least} or later"
-            faults.append(
-                Fault(path, Kind.BACK, 0, 0, 0, expected, f"offset {header.first} in its header", grave=True)
-            )
-        return _read(path, scan, faults, header=header, seed=header.seed, how=how, tick=tick)
+        return _read(path, scan, [], header=header, seed=header.seed, how=how, tick=tick)
 
 
 def _only_version_damaged(head: bytes) -> bool:

@@ -23,23 +23,27 @@ from rlite.engine.persistence.own_log import OwnLog
 def plan(config: Config) -> Plan:
     """What there is to load. Raises RecoveryError where that is not clear or not complete; OSError."""
     directory = Path(config.text("dir"))
-    if config.flag("appendonly"):
-        found = _our_log(directory / config.text("appenddirname"), config.text("appendfilename"))
-        if found is None:
-            found = redis_log.plan(directory, config)
-        if found is not None:
-            return found
+    stem, inner = segment.stem_of(config.text("appendfilename")), directory / config.text("appenddirname")
     path = snapshot.path_of(config)
-    if path.exists():
-        return Plan(Source.SNAPSHOT, directory, (path,), path.stat().st_size)
-    return Plan(Source.NOTHING, directory)
+    found: Plan | None = None
+    ours = _ours(inner, stem)
+    if config.flag("appendonly"):
+        found = _own_log(inner, stem, ours) or redis_log.plan(directory, config)
+    if found is None and path.exists():
+        found = Plan(Source.SNAPSHOT, directory, (path,), path.stat().st_size)
+    if found is None:
+        if config.flag("appendonly") and any(each.suffix == ".rdb" for each in ours):
+            raise RecoveryError(
+                f"{inner / segment.manifest_name(stem)} is missing, though there is the base of a log. "
+                f"{advice(inner)}"
+            )
+        found = Plan(Source.NOTHING, directory)
+    numbers = (segment.number_of(each) or 0 for each in (*ours, *found.files))
+    return replace(found, next_number=max(numbers, default=0) + 1)
 
 
-def _our_log(directory: Path, appendfilename: str) -> Plan | None:
-    stem = segment.stem_of(appendfilename)
+def _own_log(directory: Path, stem: str, ours: list[Path]) -> Plan | None:
     path = directory / segment.manifest_name(stem)
-    ours = [each for each in _listed(directory) if segment.number_of(each) is not None
-            and each.name.rsplit(".", 2)[0] == stem]  # fmt: skip
     if not path.exists():
         if any(_has_records(each) for each in ours):
             raise RecoveryError(f"{path} is missing, though there are segments of a log. {advice(directory)}")
@@ -52,9 +56,15 @@ def _our_log(directory: Path, appendfilename: str) -> Plan | None:
     for each in paths:
         if not each.exists():
             raise RecoveryError(f"{each} is missing, and {path.name} names it. {advice(directory)}")
-    total = sum(each.stat().st_size for each in paths)
-    numbers = (segment.number_of(each) or 0 for each in (*ours, *paths))
-    return Plan(Source.LOG, directory, paths, total, found, max(numbers, default=0) + 1)
+    return Plan(Source.LOG, directory, paths, sum(each.stat().st_size for each in paths), found)
+
+
+def _ours(directory: Path, stem: str) -> list[Path]:
+    """The files there whose names are those of segments and bases of ours."""
+    return [
+        each for each in _listed(directory)
+        if segment.number_of(each) is not None and each.name.rsplit(".", 2)[0] == stem
+    ]  # fmt: skip
 
 
 def _listed(directory: Path) -> list[Path]:
@@ -99,5 +109,5 @@ def _snapshot(path: Path, server: Context, progress: Loading) -> Recovered:
     if len(history) != segment.ID_SIZE or not offset.isdigit():
         return Recovered(Source.SNAPSHOT)
     return Recovered(
-        Source.SNAPSHOT, offset=int(offset), previous=history.decode("latin-1"), previous_end=int(offset)
+        Source.SNAPSHOT, offset=int(offset), manifest=manifest.Manifest(history.decode("latin-1"))
     )

@@ -12,10 +12,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rlite.engine import errors
-from rlite.engine.core.database import KeyspaceBusyError
+from rlite.engine.core.database import Database, KeyspaceBusyError
 from rlite.engine.errors import CommandError
 from rlite.engine.persistence import files, segment, snapshot
 from rlite.engine.persistence.forking import ChildBusyError, Forks, Outcome
@@ -23,17 +22,8 @@ from rlite.engine.persistence.journal import Begun, Journal, seconds_since
 from rlite.engine.persistence.manifest import Manifest
 from rlite.engine.persistence.snapshot import History
 
-if TYPE_CHECKING:
-    from rlite.engine.core.database import Database
-
 LOG = logging.getLogger("rlite.log")
-PURPOSE = "aof"
 RETRY_SECONDS = 10.0  # between two tries to write a log anew that has lost something
-
-
-def part_of(base: Path, pid: int) -> Path:
-    """What a child writes, until it is whole: a name of its own, for a child may outlive its parent."""
-    return base.with_name(f"{base.name}.part-{pid}")
 
 
 class Rewriter:
@@ -81,7 +71,10 @@ class Rewriter:
         if not (self.scheduled or due or journal.log.lost):
             return
         try:
-            self.start()
+            if journal.server.journal is not None:
+                self.start()
+            elif journal.server.rewriter is self:
+                self.begin_log()
         except OSError as fault:
             self._failed(f"it could not begin: {os.strerror(fault.errno or 0)}")
         except (ChildBusyError, KeyspaceBusyError):
@@ -117,7 +110,7 @@ class Rewriter:
             try:
                 self._started = time.monotonic()
                 pid = self._forks.start(
-                    PURPOSE, lambda db, page: self._write(db, page, base, offset), switch,
+                    journal.PURPOSE, lambda db, page: self._write(db, page, base, offset), switch,
                     done=lambda outcome: self._done(outcome, begun, base, offset),
                 )  # fmt: skip
                 self.scheduled = False
@@ -133,6 +126,32 @@ class Rewriter:
                     self._undo(begun, former)
         LOG.info("rewriting the log: process %d writes what %s continues", pid, begun.name)
 
+    def begin_log(self) -> None:
+        """Begins a log while the server serves; its manifest is written when its base is there.
+
+        Raises OSError, ChildBusyError, KeyspaceBusyError; there is no log then.
+        """
+        journal = self._journal
+        with journal.changing:
+            begun = journal.new_segment(journal.log.offset)
+            base = journal.path(segment.base_name(journal.stem, begun.number))
+            offset = journal.log.offset
+            try:
+                self._started = time.monotonic()
+                self._forks.start(
+                    journal.PURPOSE, lambda db, page: self._write(db, page, base, offset),
+                    lambda: journal.begin(begun, offset),
+                    done=lambda outcome: self._done(outcome, begun, base, offset, first=True),
+                )  # fmt: skip
+                self.scheduled = False
+            except BaseException:
+                self._started = None
+                if journal.server.journal is None:
+                    self._undo(begun, journal.manifest)
+                raise
+            journal.manifest = journal.manifest.with_segment(begun.name)
+            journal.note_sizes()
+
     def _undo(self, begun: Begun, former: Manifest) -> None:
         """Takes back a segment that nothing was written to."""
         journal = self._journal
@@ -144,7 +163,7 @@ class Rewriter:
 
     def _write(self, db: "Database", page: memoryview, base: Path, offset: int) -> None:
         """In the child: the new base, on disk when this returns."""
-        server, part = self._journal.server, part_of(base, os.getpid())
+        server, part = self._journal.server, files.part_of(base, os.getpid())
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, files.MODE)
         snapshot.write(
             descriptor, db, server.keyspace, server.config, log_base=True,
@@ -152,13 +171,15 @@ class Rewriter:
         )  # fmt: skip
         os.fsync(descriptor)
 
-    def _done(self, outcome: Outcome, begun: Begun, base: Path, offset: int) -> None:
+    def _done(self, outcome: Outcome, begun: Begun, base: Path, offset: int, *, first: bool = False) -> None:
         """The child has ended: its base takes the place of what it holds, or all stays as it is."""
-        part = part_of(base, outcome.pid)
+        part = files.part_of(base, outcome.pid)
         self._last_cow = outcome.cow_bytes
         try:
             if outcome.fault:
                 self._failed(outcome.fault)
+                if first:
+                    self._give_up()
                 return
             with self._journal.changing:
                 self._take_over(begun, part, base, offset)
@@ -186,6 +207,17 @@ class Rewriter:
             for name in set(before.files) - set(journal.manifest.files):
                 with contextlib.suppress(OSError):
                     journal.path(name).unlink()
+
+    def _give_up(self) -> None:
+        """A log that never got its base is none; it begins anew after a while."""
+        keyspace = self._journal.server.keyspace
+        db = Database(keyspace, 0)
+        db.lock_all()
+        try:
+            self._journal.end()
+        finally:
+            db.unlock()
+        self.scheduled = True
 
     def _failed(self, why: str) -> None:
         self._last_fine = False

@@ -12,14 +12,9 @@ from rlite.engine.persistence import files
 from rlite.engine.persistence.reading import Reading, Verdict, read_segment, verdict
 
 
-def judged(paths: list[Path], least: int) -> tuple[Verdict, list[Reading]]:
-    """What is wrong with segments that follow each other. least: the offset at which the log before them
-    ends. Raises OSError.
-    """
-    readings = []
-    for path in paths:
-        readings.append(read_segment(path, least=least))
-        least = max(least, readings[-1].offset_end or 0)
+def judged(paths: list[Path]) -> tuple[Verdict, list[Reading]]:
+    """What is wrong with segments that follow each other. Raises OSError."""
+    readings = [read_segment(path) for path in paths]
     return verdict(readings), readings
 
 

@@ -70,13 +70,18 @@ def put_stream(image: Image, put: Put, *, node_entries: int, node_bytes: int) ->
 def put_group(group: Group, put: Put) -> list[bytes]:
     parts = [put_length(len(group.pending))]
     for id_, pending in group.pending.items():
-        parts += (raw_id(id_), pending.delivered_at.to_bytes(8, "little"), put_length(pending.count))
+        parts += (raw_id(id_), milliseconds(pending.delivered_at), put_length(pending.count))
     parts.append(put_length(len(group.consumers)))
     for consumer in group.named():
-        parts += (put(consumer.name), consumer.seen_at.to_bytes(8, "little"))
+        parts += (put(consumer.name), milliseconds(consumer.seen_at))
         parts.append(put_length(len(consumer.pending)))
         parts += map(raw_id, consumer.pending)
     return parts
+
+
+def milliseconds(at: int) -> bytes:
+    """A time; one from elsewhere may lie before 1970."""
+    return at.to_bytes(8, "little", signed=True)
 
 
 def split(entries: Sequence[Entry], most: int, most_bytes: int) -> list[list[Entry]]:

@@ -1,0 +1,172 @@
+"""What one server keeps on disk: its directory, its log, its snapshots; from start to end.
+
+Puts the parts of persistence together for server.py, and knows no connection. `begin`, `load` and `close` are
+for whoever starts and stops the server; the rest may be called by any thread that holds the GIL.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlite.engine.commands.context import Context, Loading
+from rlite.engine.core.database import Database
+from rlite.engine.persistence import loading
+from rlite.engine.persistence.forking import ChildBusyError, Forks
+from rlite.engine.persistence.journal import Journal, Past
+from rlite.engine.persistence.outcome import WHOLE, Recovered
+from rlite.engine.persistence.rewriting import Rewriter
+from rlite.engine.persistence.saves import Saves
+from rlite.engine.persistence.snapshot import History
+
+if TYPE_CHECKING:
+    from rlite.engine.persistence.lock import DirectoryLock
+
+LOG = logging.getLogger("rlite")
+
+
+class Disk:
+    """The files of one server."""
+
+    def __init__(self, server: Context) -> None:
+        self._server = server
+        self._forks = Forks(server.keyspace)
+        self.saves = server.saves = Saves(server, self._forks)
+        self.saves.history = self._history
+        self._journal: Journal | None = None
+        self._rewriter: Rewriter | None = None
+        self._owned: DirectoryLock | None = None
+        self._changing = threading.Lock()  # held while it loads, begins or ends a log, or closes
+        self._closed = False
+
+    # --- start ---
+
+    def begin(self, stop: Callable[[], bool]) -> None:
+        """From here on clients hear LOADING, until `load` has returned. stop: says whether to give up."""
+        server = self._server
+        if loading.persists(server.config) and server.loading is None:
+            server.loading = Loading(stop)
+            server.keyspace.loading = True
+            server.gate.close()
+
+    def load(self) -> None:
+        """Loads what is there, if this server keeps anything, and begins the log behind it.
+
+        Raises RecoveryError, LockedError, StoppedError: the server must not serve then.
+        """
+        server = self._server
+        if server.loading is None:
+            return
+        with self._changing:
+            self._owned = loading.own(server.config)
+            found = loading.load(server, server.loading)
+            self.saves.note_load(None)
+            if server.config.flag("appendonly"):
+                self._begin_log(found)
+        for watchers in list(server.watchers.values()):
+            for client in list(watchers):
+                client.watch_broken = True
+        server.keyspace.loading = False
+        server.loading = None
+        server.gate.open()
+        server.config.subscribe("appendonly", self._turn_log)
+
+    def _begin_log(self, found: Recovered) -> None:
+        journal = self._new_journal()
+        journal.open(Past(found.manifest, found.offset, found.next_number, found.source in WHOLE))
+        self._server.rewriter = self._rewriter
+
+    def _new_journal(self) -> Journal:
+        config = self._server.config
+        directory = Path(config.text("dir")) / config.text("appenddirname")
+        self._journal = Journal(self._server, directory)
+        self._rewriter = Rewriter(self._journal, self._forks)
+        return self._journal
+
+    # --- while it serves ---
+
+    def _history(self) -> History | None:
+        """Where the data stand, under every lock."""
+        if self._journal is None or self._server.journal is None:
+            return None
+        return History(self._server.replication_id, self._journal.log.offset)
+
+    def tick(self) -> None:
+        """What is due ten times a second."""
+        if self._server.loading is None:
+            self.saves.tick()
+
+    def _turn_log(self, on: object) -> None:
+        """CONFIG SET appendonly."""
+        with self._changing:
+            if self._closed or bool(on) == (self._server.rewriter is not None):
+                return
+            if on:
+                self._turn_on()
+            else:
+                self._end_log()
+
+    def _turn_on(self) -> None:
+        """A log begins with what is there: its base is written by a child, as when one is rewritten."""
+        server = self._server
+        if self._owned is None:
+            self._owned = loading.own(server.config)
+        server.new_replication_id()  # what changed since there was no log is in no history
+        if self._journal is None:
+            self._new_journal()
+        assert self._journal is not None
+        assert self._rewriter is not None
+        self._journal.prepare()
+        server.rewriter = self._rewriter
+        try:
+            self._rewriter.begin_log()
+        except (ChildBusyError, OSError) as fault:
+            LOG.warning("the log begins later: %s", getattr(fault, "strerror", None) or fault)
+            self._rewriter.scheduled = True
+
+    def _end_log(self) -> None:
+        server = self._server
+        assert self._journal is not None
+        self._forks.cancel(self._journal.PURPOSE)
+        server.rewriter = None
+        db = Database(server.keyspace, 0)
+        db.lock_all()
+        try:
+            self._journal.end()
+        finally:
+            db.unlock()
+
+    # --- end ---
+
+    def save_at_end(self, save: bool | None) -> bool:
+        """Makes the snapshot that a shutdown owes, where anything has changed; None: as the rules say. False:
+        that failed.
+        """
+        saves = self.saves
+        if self._server.loading is not None:  # what is not all there must not take the place of what is
+            return True
+        if not (saves.wanted_at_end() if save is None else save and saves.owed):
+            return True
+        self._forks.cancel()
+        db = Database(self._server.keyspace, 0)
+        db.lock_all()
+        try:
+            saves.save(db)
+        except (ChildBusyError, OSError):
+            return False
+        finally:
+            db.unlock()
+        return True
+
+    def close(self, save: bool | None) -> None:
+        """Writes what is left, and lets the directory go. Nobody changes anything any longer."""
+        with self._changing:
+            self._closed = True
+            self._forks.cancel()
+            self.save_at_end(save)
+            if self._journal is not None:
+                self._journal.close()
+            if self._owned is not None:
+                self._owned.release()
+                self._owned = None
