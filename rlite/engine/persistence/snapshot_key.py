@@ -58,6 +58,8 @@ class SnapshotKey:
         value, end = read(self.kind, self.raw, 0, NO_LIMIT)
         if end != len(self.raw):
             raise RdbError(f"{len(self.raw) - end} bytes are left behind the value")
+        if isinstance(value, Fields) and any(not 0 <= at < 2**63 for at in value.deadlines.values()):
+            raise RdbError("a field of a hash has a deadline that cannot be")
         assert isinstance(value, bytes | list | set | dict | Fields | Image)
         return value
 
