@@ -82,7 +82,7 @@ def convert(
     source: str, target: str, *, from_: str | None, to: str | None, restore: bool, replace: bool, force: bool,
     count: int, wanted: Wanted, progress: bool | None,
 ) -> int:  # fmt: skip
-    r"""Turns a snapshot into another form, without loss: type, value and deadline of each key.
+    """Turns a snapshot into another form, without loss: type, value and deadline of each key.
 
     \b
       rdb     a dump.rdb, for rlite, Redis 7.0 and Valkey
@@ -100,8 +100,8 @@ def convert(
     An RDB and NDJSON pass key by key. The commands of a log or of RESP are run, so that all of their data is
     in memory. A log is read and never changed. Keys past their deadline pass like others (--not-expired).
 
-    Exit code 0: OUT is whole and on disk; 1: IN is damaged; 3: it could not be done; 5: IN is in use by a
-    live server. But for 0, OUT is as it was before.
+    Exit code 0: OUT is whole and on disk; 1: IN is damaged; 3: it could not be done; 4: OUT exists; 5: IN is
+    in use by a live server. But for 0, OUT is as it was before.
     """
     refuse_terminal(source)
     form = Form(to) if to else form_named(target)

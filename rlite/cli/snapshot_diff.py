@@ -44,7 +44,7 @@ def diff(
     a: str, b: str, *, ttl_tolerance: int, summary: bool, match: tuple[str, ...], databases: tuple[int, ...],
     output: str, progress: bool | None,
 ) -> int:  # fmt: skip
-    r"""Compares two RDB files by what they mean: type, value and deadline of each key. Encodings, the order
+    """Compares two RDB files by what they mean: type, value and deadline of each key. Encodings, the order
     of what has none, the version and the writer do not count, nor do the times at which consumers of a stream
     were last seen. Each file may be packed with gzip; one of them may be - for standard input.
 
