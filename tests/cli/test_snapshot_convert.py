@@ -210,6 +210,35 @@ def test_our_server_starts_from_a_log_that_was_made(dumped: tuple[Path, object],
     assert [line.split(b",")[:3] for line in found[1:]] == [[b"only-b", b"0", b"more"]]
 
 
+def test_our_log_with_a_base_and_segments_converts(tmp_path: Path) -> None:
+    with running(start_rlite, {"appendonly": "yes", "enable-debug-command": "yes"}) as server:
+        with server.wire() as wire:
+            fill(wire, field_ttl=True)
+            wire.command("BGREWRITEAOF")
+            wait_for(lambda: b"aof_rewrite_in_progress:0" in info(wire), "the rewrite")
+            for command in (
+                ("SET", "after", "it"),
+                ("DEL", "list"),
+                ("HDEL", "hash", "f"),
+                ("PERSIST", "for a day"),
+            ):
+                wire.command(*command)
+        before = digest(server)
+        server.stop()
+        assert list((server.directory / "appendonlydir").glob("*.rdb"))
+        convert(server.directory / "appendonlydir", tmp_path / "back.rdb")
+        convert(server.directory, tmp_path / "other.rdb")
+    assert same(tmp_path / "back.rdb", tmp_path / "other.rdb")
+    convert(tmp_path / "back.rdb", tmp_path / "appendonlydir")
+
+    def start(directory: Path, directives: dict[str, str], *, unix: bool = False) -> Server:
+        (tmp_path / "appendonlydir").rename(directory / "appendonlydir")
+        return start_rlite(directory, directives)
+
+    with running(start, {"appendonly": "yes", "enable-debug-command": "yes"}) as server:
+        assert digest(server) == before
+
+
 def test_our_own_snapshot_survives_every_form(tmp_path: Path) -> None:
     directives = {"enable-debug-command": "yes", "appendonly": "no", "save": "3600 1"}
     with running(start_rlite, directives) as server:
