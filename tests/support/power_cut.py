@@ -13,7 +13,7 @@ Pure data: reads the directory once at the start, and writes only where `State.w
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from support.recorder import Call, Event
@@ -39,11 +39,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Data that is not durable yet: bytes at an offset, or (data None) a new size."""
+    """Data that is not durable yet: bytes at an offset, or (data None) a new size. doomed: an fsync has
+    failed, so the system may have dropped it, and no later fsync brings it back.
+    """
 
     event: int
     at: int
     data: bytes | None
+    doomed: bool = False
 
 
 @dataclass(slots=True)
@@ -62,8 +65,19 @@ class File:
 
     def sync(self, begun: int) -> None:
         """What was pending when an fsync began is durable."""
-        while self.pending and self.pending[0].event < begun:
-            self.apply(self.pending.pop(0), self.durable)
+        left = []
+        for change in self.pending:
+            if change.event < begun and not change.doomed:
+                self.apply(change, self.durable)
+            else:
+                left.append(change)
+        self.pending = left
+
+    def fail(self, begun: int) -> None:
+        """What was pending when an fsync began that failed is never sure again."""
+        self.pending = [
+            replace(change, doomed=True) if change.event < begun else change for change in self.pending
+        ]
 
     def prefix(self, count: int, torn: int | None = None) -> bytes:
         """With the first `count` of the pending changes, and the first `torn` bytes of the next."""
@@ -193,6 +207,10 @@ class Disk:
                     self._sync_directory(event.path, at)
                 else:
                     self._file(event).sync(at)
+            case Call.FAILED:
+                begun, at = self._begun.pop(event.thread)
+                if not event.at:
+                    self._file(event).fail(at)
             case Call.UNSUPPORTED:
                 raise AssertionError(f"a call on {event.path!r} that the recorder cannot follow")
             case _:
