@@ -98,9 +98,11 @@ class File:
             found.append(end)
         return found
 
-    def blocks(self, chance: random.Random, kept: float, filler: bytes, size: int) -> bytes:
-        """Each block that was touched as one of the writes to it left it. kept: how likely that is the
-        newest; filler: what stands where nothing was written, from the file's start on.
+    def blocks(self, chance: random.Random, kept: float | None, filler: bytes, size: int) -> bytes:
+        """Each block that was touched as one of the writes to it left it.
+
+        kept: how likely that is the newest, None: no write has left anything; filler: what stands where nothing
+        was written, from the file's start on.
         """
         content = bytearray(self.durable[:size])
         if len(content) < size:
@@ -114,7 +116,11 @@ class File:
                     touching.setdefault(block, []).append(change)
         for block, changes in touching.items():
             newest = len(changes)
-            for change in changes[: newest if chance.random() < kept else chance.randint(0, newest - 1)]:
+            if kept is None:
+                count = 0
+            else:
+                count = newest if chance.random() < kept else chance.randint(0, newest - 1)
+            for change in changes[:count]:
                 assert change.data is not None
                 begin, end = (
                     max(change.at, block * BLOCK),
@@ -257,7 +263,7 @@ class Disk:
         yield self._state(every, lambda file: bytes(file.durable), "all names, no data")
         yield self._state(none, lambda file: file.prefix(len(file.pending)), "all data, no names")
         yield self._state(
-            every, lambda file: file.blocks(chance, 0, b"", max(file.sizes())), "sizes without data: zeros"
+            every, lambda file: file.blocks(chance, None, b"", max(file.sizes())), "sizes without data: zeros"
         )
         for turn in range(count):
             yield self._by_chance(chance, turn)
