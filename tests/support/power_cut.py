@@ -101,7 +101,7 @@ class File:
     def blocks(self, chance: random.Random, kept: float | None, filler: bytes, size: int) -> bytes:
         """Each block that was touched as one of the writes to it left it.
 
-        kept: how likely that is the newest, None: no write has left anything; filler: what stands where nothing
+        kept: how likely that is the newest, None: no write left anything; filler: what stands where nothing
         was written, from the file's start on.
         """
         content = bytearray(self.durable[:size])
@@ -116,10 +116,8 @@ class File:
                     touching.setdefault(block, []).append(change)
         for block, changes in touching.items():
             newest = len(changes)
-            if kept is None:
-                count = 0
-            else:
-                count = newest if chance.random() < kept else chance.randint(0, newest - 1)
+            older = chance.randint(0, newest - 1)
+            count = 0 if kept is None else newest if chance.random() < kept else older
             for change in changes[:count]:
                 assert change.data is not None
                 begin, end = (
