@@ -274,11 +274,15 @@ def start_rlite(
 
 @contextmanager
 def running(
-    start: Callable[..., Server], directives: Mapping[str, str] | None = None, *, unix: bool = False
+    start: Callable[..., Server],
+    directives: Mapping[str, str] | None = None,
+    *,
+    unix: bool = False,
+    parent: Path | None = None,
 ) -> Iterator[Server]:
-    """A server in a temporary directory for the length of a `with` block."""
+    """A server in a temporary directory (below `parent`) for the length of a `with` block."""
     # Short on purpose: the path of a Unix socket may have only about 100 bytes.
-    with tempfile.TemporaryDirectory(prefix="rl-") as directory:
+    with tempfile.TemporaryDirectory(prefix="rl-", dir=parent) as directory:
         server = start(Path(directory), directives, unix=unix)
         try:
             yield server
