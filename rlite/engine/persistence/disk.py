@@ -47,7 +47,7 @@ class Disk:
     def begin(self, stop: Callable[[], bool]) -> None:
         """From here on clients hear LOADING, until `load` has returned. stop: says whether to give up."""
         server = self._server
-        if loading.persists(server.config) and server.loading is None:
+        if loading.reads(server.config) and server.loading is None:
             server.loading = Loading(stop)
             server.keyspace.loading = True
             server.gate.close()
@@ -61,7 +61,8 @@ class Disk:
         if server.loading is None:
             return
         with self._changing:
-            self._owned = loading.own(server.config)
+            if loading.persists(server.config):
+                self._owned = loading.own(server.config)
             found = loading.load(server, server.loading)
             self.saves.note_load(found.snapshot)
             if server.config.flag("appendonly"):
