@@ -209,7 +209,7 @@ _ROWS = (
     D("rdbcompression", B, "yes", "Compress strings in snapshots."),
     D("rdbchecksum", B, "yes", "End a snapshot with a checksum.", mutable=False),
     _inert("rdb-del-sync-files", B, "no", "Remove snapshots made for replicas."),
-    _inert("rdb-save-incremental-fsync", B, "yes", "Sync a snapshot piece by piece."),
+    D("rdb-save-incremental-fsync", B, "yes", "Sync a snapshot piece by piece."),
     _inert("sanitize-dump-payload", C, "no", "Check serialized values in depth.", choices=("no", "yes",
            "clients")),
     D("stop-writes-on-bgsave-error", B, "yes", "Refuse writes after a failed snapshot."),

@@ -5,6 +5,7 @@ for whoever starts and stops the server; the rest may be called by any thread th
 """
 
 import logging
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from rlite.engine.core.database import Database
 from rlite.engine.persistence import loading
 from rlite.engine.persistence.forking import ChildBusyError, Forks
 from rlite.engine.persistence.journal import Journal, Past
-from rlite.engine.persistence.outcome import WHOLE, Recovered
+from rlite.engine.persistence.outcome import WHOLE, Recovered, RecoveryError
 from rlite.engine.persistence.rewriting import Rewriter
 from rlite.engine.persistence.saves import Saves
 from rlite.engine.persistence.snapshot import History
@@ -74,7 +75,12 @@ class Disk:
 
     def _begin_log(self, found: Recovered) -> None:
         journal = self._new_journal()
-        journal.open(Past(found.manifest, found.offset, found.next_number, found.source in WHOLE))
+        try:
+            journal.open(Past(found.manifest, found.offset, found.next_number, found.source in WHOLE))
+        except OSError as fault:
+            raise RecoveryError(
+                f"{journal.directory}: the log cannot be begun: {os.strerror(fault.errno or 0)}"
+            ) from None
         self._server.rewriter = self._rewriter
 
     def _new_journal(self) -> Journal:
