@@ -25,6 +25,7 @@ BENCHMARKS = (
     "expiry",
     "notifications",
     "fill",
+    "loading",
     "threads",
     "snapshots",
     "durability",

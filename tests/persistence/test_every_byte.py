@@ -163,7 +163,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, server: Context) -> Iterator[Bench]:
+def bench(tmp_path: Path, server: Context, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr("os.fsync", lambda _descriptor: None)  # no power is cut here, thousands of times
     yield Bench(tmp_path, server, 12)
     shutil.rmtree(tmp_path)
 

@@ -48,6 +48,8 @@ def load(server: Context, progress: Loading) -> Recovered:
         found = recovery.plan(config)
         what = f"{len(found.files)} files, {size(found.total)}" if found.files else "nothing there yet"
         log.info("data directory: %s (%s)", directory, what)
+        if unread := recovery.unread_log(config):
+            log.warning("appendonly is no: the log in %s is not read", unread)
         asked, told = progress.stop, [time.monotonic()]
 
         def stop() -> bool:
@@ -61,6 +63,8 @@ def load(server: Context, progress: Loading) -> Recovered:
     except OSError as fault:
         where = fault.filename or directory
         raise RecoveryError(f"cannot load {where}: {os.strerror(fault.errno or 0)}") from None
+    except MemoryError:
+        raise RecoveryError(f"cannot load {directory}: there is not enough memory") from None
     if done.source is not Source.NOTHING:
         log.info(
             "DB loaded from %s: %.3f seconds (%d keys, %d commands)",

@@ -106,9 +106,10 @@ class OwnLog:
             return True
         # It was made when the log had come to its first offset, though that need not have been on disk.
         if any(reading.spans for reading in tails.judged([path, *later])[1]):
+            missing = header.first - self.replay.offset
             raise DamageError(
-                f"{path}: it goes on at offset {header.first}, and {self.before} ends at {self.replay.offset}: "
-                f"{header.first - self.replay.offset} bytes of commands are missing between them. "
+                f"{path}: it goes on at offset {header.first}, and {self.before} ends at "
+                f"{self.replay.offset}: {missing} bytes of commands are missing between them. "
                 f"{advice(self.directory)}"
             )
         self.dropped.update(each.name for each in (path, *later))
