@@ -95,7 +95,7 @@ def test_every_problem_is_told_at_once() -> None:
 
 def test_notes_name_what_has_no_effect() -> None:
     assert Config().notes == []
-    assert Config(appendonly=True, timeout=3).notes == ["appendonly yes"]
+    assert Config(activedefrag=True, timeout=3).notes == ["activedefrag yes"]
 
 
 def test_notes_keep_secrets() -> None:
@@ -276,3 +276,10 @@ def test_the_directives_of_the_real_server(redis_peer: Process) -> None:
     shown = Config().match([b"*"])
     differing = {name: (shown[name], value) for name, value in theirs.items() if shown[name] != value}
     assert set(differing) <= OWN
+
+
+@pytest.mark.parametrize("name", ["appendfilename", "appenddirname", "dbfilename"])
+@pytest.mark.parametrize("value", ["a/b", "..", ""])
+def test_the_name_of_a_file_is_no_path(name: str, value: str) -> None:
+    with pytest.raises(ConfigErrors, match="can't be a path, just a filename"):
+        Config(**{name: value})

@@ -82,7 +82,7 @@ def convert(
     source: str, target: str, *, from_: str | None, to: str | None, restore: bool, replace: bool, force: bool,
     count: int, wanted: Wanted, progress: bool | None,
 ) -> int:  # fmt: skip
-    r"""Turns a snapshot into another form, without loss: type, value and deadline of each key.
+    """Turns a snapshot into another form, without loss: type, value and deadline of each key.
 
     \b
       rdb     a dump.rdb, for rlite, Redis 7.0 and Valkey
@@ -100,8 +100,8 @@ def convert(
     An RDB and NDJSON pass key by key. The commands of a log or of RESP are run, so that all of their data is
     in memory. A log is read and never changed. Keys past their deadline pass like others (--not-expired).
 
-    Exit code 0: OUT is whole and on disk; 1: IN is damaged; 3: it could not be done; 5: IN is in use by a
-    live server. But for 0, OUT is as it was before.
+    Exit code 0: OUT is whole and on disk; 1: IN is damaged; 3: it could not be done; 4: OUT exists; 5: IN is
+    in use by a live server. But for 0, OUT is as it was before.
     """
     refuse_terminal(source)
     form = Form(to) if to else form_named(target)
@@ -111,6 +111,8 @@ def convert(
         )
     if form is Form.LOG and target == "-":
         raise click.UsageError("a log is a directory, and cannot go to standard output")
+    if target != "-" and os.path.lexists(target) and not Path(target).is_dir() and not Path(target).is_file():
+        raise click.UsageError("OUT is neither a file nor a directory; - is standard output")
     if (restore and form not in (Form.RESP, Form.LOG)) or (replace and form is not Form.RESP):
         raise click.UsageError("--restore belongs to resp and log, --replace to resp")
     if target != "-" and os.path.lexists(target) and not force:
@@ -187,7 +189,8 @@ def opened(
         if form is Form.RESP:
             yield of_resp(whole, server(databases))
         else:
-            yield of_rdb(whole) if form is Form.RDB else of_ndjson(whole)
+            rdb = form is Form.RDB
+            yield of_rdb(whole, lambda: file.plain_size) if rdb else of_ndjson(whole)
         bar.done()
 
 
@@ -284,8 +287,9 @@ def fill(items: Iterator[SnapshotKey | Function], writer: Writer) -> Writer:
         try:
             writer.key(item)
         except RdbError as fault:
+            name = item.key.decode("utf-8", "surrogateescape")
             raise ConvertError(
-                f"the value of {item.key!r} (database {item.db}, offset {item.offset}): {fault}"
+                f"the value of {name} (database {item.db}, offset {item.offset}): {fault}"
             ) from None
     writer.finish()
     return writer

@@ -44,7 +44,7 @@ def diff(
     a: str, b: str, *, ttl_tolerance: int, summary: bool, match: tuple[str, ...], databases: tuple[int, ...],
     output: str, progress: bool | None,
 ) -> int:  # fmt: skip
-    r"""Compares two RDB files by what they mean: type, value and deadline of each key. Encodings, the order
+    """Compares two RDB files by what they mean: type, value and deadline of each key. Encodings, the order
     of what has none, the version and the writer do not count, nor do the times at which consumers of a stream
     were last seen. Each file may be packed with gzip; one of them may be - for standard input.
 
@@ -54,7 +54,7 @@ def diff(
       redis-cli --rdb - | rlite snapshot diff yesterday.rdb.gz - --ttl-tolerance 1s
       rlite snapshot diff a.rdb b.rdb -o ndjson | jq -r 'select(.change == "changed") | .key'
 
-    Keys are compared by digests: some 200 bytes of memory for each key of A (of B, where A cannot be read
+    Keys are compared by digests: some 150 bytes of memory for each key of A (of B, where A cannot be read
     twice), however large the values are.
 
     Exit code 0: they are equal; 1: they differ; 3: one of them could not be read to its end.
@@ -105,7 +105,7 @@ def keys_of(name: str, wanted: Wanted, progress: bool | None) -> Iterator[Snapsh
     try:
         with ByteSource(name) as source:
             bar = Progress(path_text(name), source.total, wanted=progress)
-            for key in sound_keys(SnapshotReader(followed(source, bar))):
+            for key in sound_keys(SnapshotReader(followed(source, bar), size=lambda: source.plain_size)):
                 if test(key.db, key.key, type_of(key.kind), key.size, key.deadline):
                     yield key
             bar.done()

@@ -69,7 +69,7 @@ class Report:
     type=click.IntRange(0),
     default=10,
     show_default=True,
-    help="How many prefixes are shown below each; 0: all.",
+    help="How many prefixes are shown below each, as far as they hold 1 % of all bytes; 0: all.",
 )
 @filter_options
 @output_option()
@@ -79,7 +79,7 @@ def inspect(
     ctx: click.Context, file: str, *, each_key: bool, only_count: bool, limit: int | None, largest: int,
     prefix_sep: str, prefix_depth: int, prefix_top: int, wanted: Wanted, output: str, progress: bool | None,
 ) -> int:  # fmt: skip
-    r"""Sums up what is in an RDB file (dump.rdb): keys and bytes by database, type, encoding and prefix,
+    """Sums up what is in an RDB file (dump.rdb): keys and bytes by database, type, encoding and prefix,
     times to live, the largest keys, the checksum. FILE may be packed with gzip; - is standard input. Memory
     does not grow with the file. Bytes are those that a key takes in the file, its name included.
 
@@ -107,7 +107,9 @@ def inspect(
     try:
         with ByteSource(file) as source:
             bar = Progress("reading", source.total, wanted=progress)
-            inspection = Inspection(SnapshotReader(followed(source, bar)), wanted)
+            inspection = Inspection(
+                SnapshotReader(followed(source, bar), size=lambda: source.plain_size), wanted
+            )
             try:
                 if each_key:
                     print_keys(inspection, wanted.at, limit, as_csv=output == "csv")

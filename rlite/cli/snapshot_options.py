@@ -48,7 +48,7 @@ _FILTERS = (
     click.option("--max-size", type=size, help="Only keys that take so many bytes in the file, or fewer."),
     click.option(
         "--ttl", "ttl", multiple=True, type=ttl_range,
-        help="Only keys with this time left: none, any, '<1h', '>1d', 1h..1d.",
+        help="Only keys with this time left: none, any, '<1h' (and past), '>1d', 1h..1d.",
     ),
     click.option("--expired/--not-expired", default=None, help="Only keys past their deadline; only others."),
     click.option("--at", type=moment, help="The moment that counts as now (default: now)."),

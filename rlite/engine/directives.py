@@ -16,6 +16,7 @@ class Kind(Enum):
     PERCENT = "a memory size or a percentage"
     CHOICE = "one of a few words"
     TEXT = "any text"
+    NAME = "the name of a file, without its directory"
     WORDS = "words"
     OCTAL = "permission bits in octal"
     SAVE = "pairs of seconds and changes"
@@ -191,24 +192,24 @@ _ROWS = (
     _inert("daemonize", B, "no", "Whether to go to the background; rlite stays in front.",
            mutable=False),
     D("save", Kind.SAVE, "3600 1 300 100 60 10000", "When a snapshot is due."),
-    _inert("appendonly", B, "no", "Whether changes are logged to disk."),
-    _inert("appendfilename", T, "appendonly.aof", "Base name of the log's files.", mutable=False),
-    _inert("appenddirname", T, "appendonlydir", "Directory of the log's files.", mutable=False),
-    _inert("appendfsync", C, "everysec", "When the log reaches the disk.", choices=("everysec", "always",
+    D("appendonly", B, "no", "Whether changes are logged to disk."),
+    D("appendfilename", Kind.NAME, "appendonly.aof", "Base name of the log's files.", mutable=False),
+    D("appenddirname", Kind.NAME, "appendonlydir", "Directory of the log's files.", mutable=False),
+    D("appendfsync", C, "everysec", "When the log reaches the disk.", choices=("everysec", "always",
            "no")),
-    _inert("no-appendfsync-on-rewrite", B, "no", "Skip syncing while the log is rewritten."),
-    _inert("auto-aof-rewrite-percentage", I, "100", "Growth after which the log is rewritten.", high=INT_MAX),
-    _inert("auto-aof-rewrite-min-size", M, "64mb", "Smallest log that is rewritten."),
-    _inert("aof-load-truncated", B, "yes", "Load a log whose end is missing."),
+    D("no-appendfsync-on-rewrite", B, "no", "Skip syncing while the log is rewritten."),
+    D("auto-aof-rewrite-percentage", I, "100", "Growth after which the log is rewritten.", high=INT_MAX),
+    D("auto-aof-rewrite-min-size", M, "64mb", "Smallest log that is rewritten."),
+    D("aof-load-truncated", B, "yes", "Load a log whose end is missing."),
     _inert("aof-use-rdb-preamble", B, "yes", "Begin a rewritten log with a snapshot."),
     _inert("aof-timestamp-enabled", B, "no", "Note times in the log."),
-    _inert("aof-disable-auto-gc", B, "no", "Keep log files that are no longer needed."),
+    D("aof-disable-auto-gc", B, "no", "Keep log files that are no longer needed."),
     _inert("aof-rewrite-incremental-fsync", B, "yes", "Sync a log piece by piece as it is rewritten."),
-    D("dbfilename", T, "dump.rdb", "Name of the snapshot.", protected=True),
+    D("dbfilename", Kind.NAME, "dump.rdb", "Name of the snapshot.", protected=True),
     D("rdbcompression", B, "yes", "Compress strings in snapshots."),
     D("rdbchecksum", B, "yes", "End a snapshot with a checksum.", mutable=False),
     _inert("rdb-del-sync-files", B, "no", "Remove snapshots made for replicas."),
-    _inert("rdb-save-incremental-fsync", B, "yes", "Sync a snapshot piece by piece."),
+    D("rdb-save-incremental-fsync", B, "yes", "Sync a snapshot piece by piece."),
     _inert("sanitize-dump-payload", C, "no", "Check serialized values in depth.", choices=("no", "yes",
            "clients")),
     D("stop-writes-on-bgsave-error", B, "yes", "Refuse writes after a failed snapshot."),

@@ -67,6 +67,10 @@ def parse(row: Directive, words: Sequence[str], current: object = None) -> objec
             return words[0].lower()
         case Kind.TEXT:
             return words[0]
+        case Kind.NAME:
+            if "/" in words[0] or words[0] in ("", ".", ".."):
+                raise ValueError(errors.CONFIG_NOT_A_NAME % row.name)
+            return words[0]
         case Kind.EVENTS:
             return _events(words[0])
         case Kind.WORDS:

@@ -5,6 +5,7 @@ import json
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,10 +17,12 @@ from typing import Any
 from support.servers import Server, running, start_redis, start_rlite
 from support.wire import Simple
 
-# One I/O thread each: the comparison is of the work done, not of the cores taken.
+# One I/O thread each: the comparison is of the work done, not of the cores taken. Nothing is kept on disk but
+# where a benchmark is about that.
+_DIRECTIVES = {"io-threads": "1", "appendonly": "no", "save": ""}
 STARTS: Mapping[str, tuple[Callable[..., Server], Mapping[str, str]]] = {
-    "rlite": (start_rlite, {"io-threads": "1"}),
-    "redis": (start_redis, {"io-threads": "1"}),
+    "rlite": (start_rlite, _DIRECTIVES),
+    "redis": (start_redis, _DIRECTIVES),
 }
 
 
@@ -63,11 +66,37 @@ class Result:
 
 
 @contextmanager
-def contestants(options: Options) -> Iterator[tuple[Server, Server]]:
-    """Ours and theirs, freshly started. The same name twice starts two of that kind (to see the noise)."""
+def contestants(
+    options: Options, *directives: Mapping[str, str], parent: Path | None = None
+) -> Iterator[tuple[Server, Server]]:
+    """Ours and theirs, freshly started. The same name twice starts two of that kind (to see the noise).
+
+    directives: more of them, of both, or of ours and of theirs; parent: where their directories are made.
+    """
+    names = (options.ours, options.theirs)
+    more = directives if len(directives) == 2 else (directives or ({},)) * 2
     with ExitStack() as stack:
-        pair = [stack.enter_context(running(*STARTS[name])) for name in (options.ours, options.theirs)]
+        pair = []
+        for name, own in zip(names, more, strict=True):
+            start, always = STARTS[name]
+            pair.append(stack.enter_context(running(start, {**always, **own}, parent=parent)))
         yield pair[0], pair[1]
+
+
+def on_disk() -> Path | None:
+    """A directory for temporary files that is on a disk, not in memory; None: the usual one is."""
+    for place in (Path(tempfile.gettempdir()), Path("/var/tmp")):
+        if place.is_dir() and _file_system(place) not in ("tmpfs", "ramfs"):
+            return place
+    print("no temporary directory on a disk: what follows is measured in memory", file=sys.stderr)
+    return None
+
+
+def _file_system(place: Path) -> str:
+    """The kind of file system that a path is on, by the longest mount point above it."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    above = [(mount[1], mount[2]) for mount in mounts if place.resolve().is_relative_to(mount[1])]
+    return max(above, key=lambda mount: len(mount[0]))[1]
 
 
 def send_in_chunks(server: Server, commands: Iterable[Sequence[bytes]], chunk: int = 1000) -> None:

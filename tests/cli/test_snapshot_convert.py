@@ -13,18 +13,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.servers import Server, running, start_redis, start_rlite, wait_for
-from support.snapshots import OLD_FORMS, fill, old_file, peak_kib, rdb, rlite, string, text
+from support.snapshots import (
+    OLD_FORMS,
+    every_kind,
+    fill,
+    image,
+    old_file,
+    peak_kib,
+    rdb,
+    rlite,
+    string,
+    text,
+)  # fmt: skip
 from support.wire import Simple
 
 from rlite.engine.persistence.diffing import meaning
 from rlite.engine.persistence.rdb_shapes import type_of
 from rlite.engine.persistence.snapshot_json import key_in, key_out, text_in, text_out
 from rlite.engine.persistence.snapshot_key import SnapshotKey, encoded
-from rlite.engine.types.groups import Consumer, Group, Groups, Pending
 from rlite.engine.types.rdb_stream import Image
 from rlite.engine.types.rdb_values import Fields, putter
-
-LATER = 4102444800123  # a deadline that no test lives to see
 
 
 def convert(*args: str | Path, given: bytes = b"", code: int = 0) -> bytes:
@@ -39,38 +47,6 @@ def same(a: Path, b: Path) -> bool:
     assert done.returncode in (0, 1), done.stderr
     assert done.returncode == 0, done.stdout
     return True
-
-
-def image(*, deleted: bool = False) -> Image:
-    made = Image([((1, 1), [b"f", b"v"]), ((5, 0), [b"\xff", b"w", b"x", b""])], (7, 2), (6, 0), 9, Groups())
-    group = Group((5, 0), 1)
-    busy, lazy = Consumer(b"busy", 1_700_000_000_000), Consumer(b"\xfelazy", 1_600_000_000_000)
-    group.consumers = {busy.name: busy, lazy.name: lazy}
-    for id_ in ((1, 1), (6, 0)) if deleted else ((1, 1),):
-        group.pending[id_] = busy.pending[id_] = Pending(busy, 1_700_000_000_123, 4)
-    made.groups[b"g"] = group
-    made.groups[b"unread"] = Group((0, 0), None)
-    return made
-
-
-def every_kind() -> list[SnapshotKey]:
-    """A key of each kind, and what is rare in each."""
-    values: list[object] = [
-        b"", b"12", b"text" * 1000, b"\x00\xff\r\n$5", [b"a", b"", b"1", b"\xff" * 300],
-        [b"%d" % i for i in range(500)],
-        {b"1", b"-9223372036854775808"}, {b"a", b"\xff", b"7" * 30}, {b"%d" % i for i in range(700)},
-        {b"m": 1.0, b"n": -0.5, b"o": float("inf"), b"p": float("-inf"), b"q": 1e-300, b"r": 0.1 + 0.2},
-        {b"%d" % i: i / 7 for i in range(300)}, Fields([(b"f", b"v"), (b"\xff", b""), (b"n", b"12")]),
-        Fields([(b"%d" % i, b"v") for i in range(600)]), Fields([(b"f", b"v"), (b"g", b"w")], {b"g": LATER}),
-        Fields([(b"%d" % i, b"v") for i in range(600)], {b"5": LATER, b"6": LATER + 1}),
-        image(), image(deleted=True), Image([], (9, 9), (9, 9), 3), Image([]),
-    ]  # fmt: skip
-    keys = []
-    for number, value in enumerate(values):
-        kind, raw = encoded(value, putter(True))  # type: ignore[arg-type]
-        deadline = LATER + number if number % 3 == 0 else None
-        keys.append(SnapshotKey(number % 4, b"key:%d\xff" % number, kind, raw, deadline))
-    return keys
 
 
 PATHS = ["x.ndjson", "x.resp", "x.rdb", "appendonlydir"]
@@ -232,6 +208,78 @@ def test_our_server_starts_from_a_log_that_was_made(dumped: tuple[Path, object],
         convert(place, tmp_path / "x.rdb")
     found = rlite("snapshot", "diff", dump, tmp_path / "x.rdb", "-o", "csv").stdout.splitlines()
     assert [line.split(b",")[:3] for line in found[1:]] == [[b"only-b", b"0", b"more"]]
+
+
+def test_our_log_with_a_base_and_segments_converts(tmp_path: Path) -> None:
+    with running(start_rlite, {"appendonly": "yes", "enable-debug-command": "yes"}) as server:
+        with server.wire() as wire:
+            fill(wire, field_ttl=True)
+            wire.command("BGREWRITEAOF")
+            wait_for(lambda: b"aof_rewrite_in_progress:0" in info(wire), "the rewrite")
+            for command in (
+                ("SET", "after", "it"),
+                ("DEL", "list"),
+                ("HDEL", "hash", "f"),
+                ("PERSIST", "for a day"),
+            ):
+                wire.command(*command)
+        before = digest(server)
+        server.stop()
+        assert list((server.directory / "appendonlydir").glob("*.rdb"))
+        convert(server.directory / "appendonlydir", tmp_path / "back.rdb")
+        convert(server.directory, tmp_path / "other.rdb")
+    assert same(tmp_path / "back.rdb", tmp_path / "other.rdb")
+    convert(tmp_path / "back.rdb", tmp_path / "appendonlydir")
+
+    def start(directory: Path, directives: dict[str, str], *, unix: bool = False) -> Server:
+        (tmp_path / "appendonlydir").rename(directory / "appendonlydir")
+        return start_rlite(directory, directives)
+
+    with running(start, {"appendonly": "yes", "enable-debug-command": "yes"}) as server:
+        assert digest(server) == before
+
+
+def test_our_own_snapshot_survives_every_form(tmp_path: Path) -> None:
+    directives = {"enable-debug-command": "yes", "appendonly": "no", "save": "3600 1"}
+    with running(start_rlite, directives) as server:
+        with server.wire() as wire:
+            fill(wire, field_ttl=True)
+            assert wire.command("SAVE") == Simple(b"OK")
+        before = digest(server)
+        own = tmp_path / "own.rdb"
+        own.write_bytes((server.directory / "dump.rdb").read_bytes())
+    document = json.loads(rlite("snapshot", "inspect", own, "-o", "json").stdout)
+    assert document["good"]
+    assert "hashtable-ttl" in {row["encoding"] for row in document["encodings"]}
+    for name in PATHS:
+        convert(own, tmp_path / name)
+        convert(tmp_path / name, tmp_path / "back.rdb", "--force")
+        assert same(own, tmp_path / "back.rdb")
+
+    def start(directory: Path, directives: dict[str, str], *, unix: bool = False) -> Server:
+        (directory / "dump.rdb").write_bytes((tmp_path / "back.rdb").read_bytes())
+        return start_rlite(directory, directives)
+
+    with running(start, directives) as server:
+        assert digest(server) == before
+
+
+@pytest.mark.peer("redis-server", "redis-tools")
+@pytest.mark.parametrize("diskless", ["yes", "no"])
+def test_what_redis_cli_takes_from_a_live_server_is_read_from_a_pipe(tmp_path: Path, diskless: str) -> None:
+    directives = {"repl-diskless-sync": diskless, "repl-diskless-sync-delay": "0"}
+    with running(start_redis, directives) as server:
+        with server.wire() as wire:
+            fill(wire)
+            wire.command("SAVE")
+        taken = subprocess.run(
+            ["redis-cli", "-p", str(server.port), "--rdb", "-"], capture_output=True, check=True, timeout=30
+        ).stdout
+        convert("-", tmp_path / "x.rdb", given=taken)
+        assert same(server.directory / "dump.rdb", tmp_path / "x.rdb")
+        done = rlite("snapshot", "inspect", "-", "-o", "json", given=taken)
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["trailing_bytes"] == 0
 
 
 @pytest.mark.peer("redis-server")

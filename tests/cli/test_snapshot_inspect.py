@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -324,3 +325,30 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, options: tuple[str, 
         peaks.append(peak_kib("snapshot", "inspect", path, *options))
         path.unlink()
     assert peaks[1] < peaks[0] + 8_000
+
+
+def test_a_length_that_cannot_be_does_not_fill_the_memory(tmp_path: Path) -> None:
+    whole = rdb([string(b"before"), string(b"k" * 300, os.urandom(1000))])
+    at = whole.index(b"kkk") + 300
+    bad = whole[:at] + b"\x80\xf0\x00\x00\x00" + os.urandom(150_000_000)  # a string of 4 GB
+    path = tmp_path / "bad.rdb"
+    path.write_bytes(bad)
+    document = inspected(path, code=1)
+    assert document["total"]["keys"] == 1
+    assert document["damage"]["offset"] == len(bad)
+    assert "ends in the middle" in document["damage"]["what"]
+    program = [*rlite_program(), "snapshot", "inspect", str(path)]
+    measured = subprocess.run(
+        [sys.executable, "-c", PEAK_OF_FAILURE, *program], capture_output=True, check=True, timeout=60
+    )
+    assert int(measured.stdout) < 60_000
+    path.write_bytes(whole[:at] + b"\x81" + b"\xff" * 8 + bytes(100))
+    document = inspected("-", given=path.read_bytes(), code=1)
+    assert "longer than" in document["damage"]["what"]
+
+
+PEAK_OF_FAILURE = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""

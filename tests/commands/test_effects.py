@@ -11,12 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.effect_cases import CASES, Case, fits
 from support.effect_programs import GROUPS, program_of, waiting
-from support.effects import Logged, logged, restored
+from support.effects import SEED, Logged, logged, restored
 from support.grammar import coherent
 from support.in_process import InProcess
 from support.programs import Step, words
+from support.wire import encode
 
 from rlite.engine.commands.declare import REGISTRY, Command
+from rlite.engine.core.records import sealed
 
 NARROW = {
     "list_max_listpack_size": 4,
@@ -122,6 +124,32 @@ def test_migrate_logs_the_keys_that_left(one: Logged, engine: InProcess) -> None
         assert one.told(f"{move} COPY KEYS c") == []
         assert one.told(f"{move} REPLACE KEYS nosuch c") == ["DEL c"]
         assert one.told(f"{move} KEYS a b c") == ["DEL a"]  # an error to the client, for b stays
+
+
+PAST = 1_000  # Unix milliseconds
+
+
+def test_a_date_that_is_past_when_the_log_runs_again_deletes_nothing(one: Logged) -> None:
+    """It was to come when it was logged, and what follows in the log may have put it off."""
+    payload = payloads(one)[0]
+    lines: list[list[bytes]] = [
+        [b"HSET", b"h", b"f", b"v", b"g", b"w"],
+        [b"HPEXPIREAT", b"h", b"%d" % PAST, b"FIELDS", b"1", b"f"],
+        [b"HPERSIST", b"h", b"FIELDS", b"1", b"f"],
+        [b"RESTORE", b"k", b"%d" % PAST, payload, b"ABSTTL"],
+        [b"PERSIST", b"k"],
+        [b"SET", b"l", b"v", b"PXAT", b"%d" % PAST],
+        [b"PEXPIREAT", b"l", b"4102444800000"],
+        [b"SET", b"gone", b"v", b"PXAT", b"%d" % PAST],
+    ]
+    with restored(one):
+        data, offset = b"", 0
+        for args in lines:
+            data += sealed(encode(*args), offset, PAST, 0, SEED)
+            offset += len(encode(*args))
+        one.replay(data)
+        assert one.run([b"HGETALL", b"h"]) == [b"f", b"v", b"g", b"w"]
+        assert one.run([b"MGET", b"k", b"l", b"gone"]) == [b"v", b"v", None]
 
 
 # --- the page about it -------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rlite.engine.core.database import Database
 from rlite.engine.core.keyspace import Keyspace
@@ -213,3 +215,53 @@ def test_a_log_of_many_python_commands_keeps_no_arguments() -> None:
     data = records(*(resp(b"SWAPDB", b"0", b"1") + resp(b"SET", b"k", b"v") for _ in range(500)))
     assert run(player, data) == ("end", len(data))
     assert calls == 500
+
+
+WORDS = (
+    b"SET",
+    b"GET",
+    b"MULTI",
+    b"EXEC",
+    b"SELECT",
+    b"DEL",
+    b"APPEND",
+    b"RPUSH",
+    b"FLUSHDB",
+    b"MSET",
+    b"nosuch",
+    b"",
+)
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """Commands as a log has them, some of them senseless, and some bytes changed."""
+    words = st.one_of(
+        st.sampled_from(WORDS), st.binary(max_size=20), st.integers(-3, 20).map(lambda n: b"%d" % n)
+    )
+    commands = draw(st.lists(st.lists(words, min_size=1, max_size=5), max_size=12))
+    data = bytearray(b"".join(resp(*command) for command in commands))
+    for _ in range(draw(st.integers(0, 3))):
+        if data:
+            data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
+    return bytes(data)
+
+
+@settings(max_examples=200, deadline=None)
+@given(streams(), st.booleans())
+def test_whatever_stands_in_a_log_it_is_run_up_to_a_place_that_is_told(data: bytes, strict: bool) -> None:
+    def otherwise(_database: int, args: list[bytes]) -> tuple[str | None, bool]:
+        return ("ERR unknown", True) if args[0].lower() == b"nosuch" else (None, False)
+
+    _, player = replay(otherwise, strict=strict)
+    why, where = run_plain(player, data)
+    assert why in ("end", "short", "resp", "failed")
+    assert 0 <= where <= len(data)
+    assert why != "end" or where == len(data)
+    assert (why == "failed") <= (player.failure is not None)
+    if data:
+        _, player = replay(otherwise, strict=strict)
+        record = records(data)
+        why, where = run(player, record)
+        assert why in ("end", "resp", "failed")
+        assert where == (len(record) if why == "end" else 0)

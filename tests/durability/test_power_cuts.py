@@ -9,6 +9,8 @@ import bisect
 import os
 import random
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support.load import SECOND, Command, Lane, Load, commands, plain
+from support.load import SECOND, Lane, Load, commands, plain
 from support.power_cut import Disk
 from support.recorder import Call, Event, NoCompilerError, Recorder, library
+from support.recovering import asking
 from support.servers import Server, start_rlite
-from support.wire import Reader, Reply, Wire, parse
+from support.wire import Reader, Wire
 
 CUTS = 80 if os.environ.get("CI") == "true" else 30  # a record; beside those at each change of names
 STATES = 6  # by chance, a cut
@@ -98,21 +101,6 @@ def told(load: Load, events: Sequence[Event]) -> dict[int, Told]:
     return found
 
 
-def recovered(directory: Path) -> Callable[[Sequence[Command]], list[Reply]]:
-    """The data in a directory, loaded into this process as at a server's start. Raises what keeps it from
-    starting.
-    """
-    from support.recovering import load
-
-    from rlite.engine.commands.dispatch import execute
-    from rlite.engine.core.connection import Client
-    from rlite.engine.core.resp import encode
-
-    server = load(directory).server
-    client = Client()
-    return lambda asked: [parse(encode(execute(server, client, list(command)), 2)) for command in asked]
-
-
 @dataclass(frozen=True, slots=True)
 class Session:
     """One life of the server: the load as it was at its end, what clients were told, and the event it
@@ -164,8 +152,8 @@ class Recording:
                     place.mkdir()
                     state.write_to(place)
                     try:
-                        found = session.load.check(recovered(place), floor)
-                        again = session.load.check(recovered(place), floor)
+                        found = session.load.check(asking(place), floor)
+                        again = session.load.check(asking(place), floor)
                     except Exception as fault:
                         raise AssertionError(f"{where}: {fault}") from fault
                     assert again == found, f"{where}: a second start finds something else"
@@ -323,3 +311,51 @@ def test_under_everysec_a_power_cut_takes_nothing_that_is_a_second_old(
     states = recording.check_cuts("everysec", seed)
     print(f"{states} states: {recording}")
     assert states > CUTS
+
+
+def test_the_check_finds_writes_that_were_acknowledged_before_they_were_synced(tmp_path: Path) -> None:
+    """The check itself: what everysec promises is not what always promises."""
+
+    def fast(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 200)
+
+    recording = record(tmp_path / "data", {"appendfsync": "everysec"}, fast, seed=1)
+    with pytest.raises(AssertionError, match=r": lost: it holds \d+ steps; promised \d+") as told:
+        recording.check_cuts("always", seed=1)
+    shutil.rmtree(str(told.value).split("kept in ")[1].split(":")[0])
+
+
+def test_the_recorder_follows_what_a_program_does_to_its_files(tmp_path: Path) -> None:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    (directory / "old").write_bytes(b"old")
+    program = """
+import os
+f = os.open("new", os.O_CREAT | os.O_WRONLY)
+os.write(f, b"one"); os.fsync(f); os.pwrite(f, b"TWO", 3); os.writev(f, [b"-", b"x" * 5000])
+os.rename("new", "old"); os.mkdir("sub"); os.truncate("old", 4100)
+"""
+    disk = Disk(directory)
+    with Recorder(directory) as recorder:
+        environment = {**os.environ, **recorder.environment}
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=directory, env=environment)
+        events = recorder.events()
+    told = [str(event) for event in events]
+    assert told == [
+        "OPEN new", "WRITE new 3 at 0", "FSYNC new", "SYNCED new", "WRITE new 3 at 3", "WRITE new 5001 at 3",
+        "RENAME new → old", "MKDIR sub", "TRUNCATE old 4100 at 0",
+    ]  # fmt: skip
+    for event in events[:-1]:
+        disk.follow(event)
+    plain_cases = list(disk.states(random.Random(0), 0))
+    nothing, everything, names, data, zeros = [state.files for state in plain_cases]
+    whole = b"one-" + b"x" * 5000
+    assert nothing == data == {"old": b"old"}
+    assert everything == {"old": whole}
+    assert names == {"old": b"one"}
+    assert zeros == {"old": b"one" + bytes(5001)}
+    assert [state.directories for state in plain_cases] == [(), ("sub",), ("sub",), (), ("sub",)]
+    found = [state.files.get("old") for state in disk.states(random.Random(0), 300)]
+    later_block_alone = b"one" + bytes(4093) + whole[4096:]
+    assert {b"old", b"one", whole, later_block_alone} <= set(found)
+    assert None not in found  # a rename is there or it is not

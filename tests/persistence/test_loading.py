@@ -1,6 +1,7 @@
 """A server's start with data on disk: what clients hear, what the log says, who may have the directory."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -71,7 +72,7 @@ def persistence_of(wire: Wire) -> dict[str, str]:
 
 
 def test_clients_hear_loading_until_all_is_there(tmp_path: Path) -> None:
-    slow_log(tmp_path)
+    slow_log(tmp_path, 3.0)
     with loading(tmp_path) as (server, wire):
         assert wire.command("GET", "first") == Err(b"LOADING Redis is loading the dataset in memory")
         assert wire.command("SET", "new", "1") == Err(b"LOADING Redis is loading the dataset in memory")
@@ -81,6 +82,7 @@ def test_clients_hear_loading_until_all_is_there(tmp_path: Path) -> None:
         reply = wire.command("EXEC")
         assert isinstance(reply, Err)
         assert reply.text.startswith(b"EXECABORT")
+        wait_for(lambda: persistence_of(wire)["loading_total_bytes"] != "0", "the plan")
         told = persistence_of(wire)
         assert told["loading"] == "1"
         assert told["async_loading"] == "0"
@@ -92,6 +94,7 @@ def test_clients_hear_loading_until_all_is_there(tmp_path: Path) -> None:
         assert "Ready to accept connections" not in server.log()
         wait_for(lambda: "Ready to accept connections" in server.log(), "the data", seconds=60)
         assert "DB loaded from append only file: " in server.log()
+        assert re.search(r"loading: \d+ % of \d+ [kM]B, \d+ commands, about \d+ s left", server.log())
         assert wire.command("GET", "last") == Bulk(b"1")
         told = persistence_of(wire)
         assert told["loading"] == "0"
@@ -147,6 +150,13 @@ def test_expired_keys_go_after_the_log_is_loaded(tmp_path: Path) -> None:
     ):
         wait_for(lambda: wire.command("DBSIZE").value == 1, "only one key")  # type: ignore[union-attr]
         assert wire.command("GET", "gone") == wire.command("GET", "nothing")
+
+
+def test_a_log_that_is_not_read_is_told_of(tmp_path: Path) -> None:
+    place = directory(tmp_path, [Log().fill(3)])
+    server = start_rlite(tmp_path, {"appendonly": "no", "save": "900 1"})
+    server.stop()
+    assert f"appendonly is no: the log in {place} is not read" in server.log()
 
 
 def failed(root: Path, **directives: str) -> StartError:
@@ -292,3 +302,11 @@ def test_the_program_answers_without_a_traceback_where_the_directory_is_a_file(t
     )  # fmt: skip
     assert done.returncode == 2
     assert "is not a directory" in done.stderr
+
+
+def test_a_log_may_have_a_name_with_spaces(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Engine(appendonly=True, dir=tmp_path, save="", appendfilename="my log.aof") as engine:
+            engine.incr("n")
+    with Engine(appendonly=True, dir=tmp_path, save="", appendfilename="my log.aof") as engine:
+        assert engine.get("n") == b"2"

@@ -326,6 +326,18 @@ def test_a_database_beyond_the_directive_is_refused(tmp_path: Path) -> None:
         load(tmp_path, databases=8)
 
 
+def test_limits_and_names_that_have_changed_since_refuse_nothing(tmp_path: Path) -> None:
+    one(
+        tmp_path, resp("SET", "a", "x" * 2_000_000), resp("APPEND", "a", "y"), resp("more", "a", "z"),
+    )  # fmt: skip
+    directives: dict[str, object] = {
+        "proto_max_bulk_len": "1mb", "maxmemory": "1mb", "requirepass": "secret",
+        "rename_command": ["APPEND", "more"],
+    }  # fmt: skip
+    loaded = load(tmp_path, **directives)
+    assert loaded.get("a") == b"x" * 2_000_000 + b"yz"
+
+
 def test_python_commands_transactions_and_large_records_are_read(tmp_path: Path) -> None:
     big = b"x" * (9 << 20)
     one(

@@ -147,6 +147,22 @@ def test_use_is_kept_where_a_policy_looks_at_it(made: Make, tmp_path: Path, poli
         assert 198 <= told <= 202
 
 
+def test_the_least_recently_used_go_first_after_loading(made: Make, tmp_path: Path) -> None:
+    one = made(maxmemory_policy="allkeys-lru")
+    for n in range(100):
+        one.execute("SET", f"k{n}", "v")
+        payload = one.execute("DUMP", f"k{n}")
+        one.execute("RESTORE", f"k{n}", 0, payload, "REPLACE", "IDLETIME", 10 + 10 * n)  # type: ignore[arg-type]
+    other = made(maxmemory_policy="allkeys-lru")
+    loaded(other, saved(one), tmp_path / "x.rdb")
+    other.execute("CONFIG", "SET", "maxmemory", other._server.keyspace.used_memory() - 1000)
+    other.execute("PING")
+    left = other.execute("KEYS", "*")
+    assert isinstance(left, list)
+    assert 0 < len(left) < 100
+    assert sorted(left) == sorted(b"k%d" % n for n in range(len(left)))  # type: ignore[type-var]
+
+
 def test_what_has_expired_is_left_out_when_a_time_is_given(made: Make, tmp_path: Path) -> None:
     one, all_, some = made(), made(), made()
     one._server.keyspace.configure(active_expire=False)

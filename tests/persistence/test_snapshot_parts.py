@@ -181,6 +181,9 @@ def test_prefixes_form_a_tree_whose_parents_hold_their_children() -> None:
         (b"q:", 1, 1, 40), (b"a:", 1, 3, 17), (b"a:b:", 2, 2, 15),
     ]  # fmt: skip
     assert [row.prefix for row in tree.rows(1)] == [b"q:"]
+    for number in range(500):
+        tree.add(b"a:%d:x" % number, 1)
+    assert [row.prefix for row in tree.rows(9)] == [b"a:", b"a:b:", b"q:"]
 
 
 def test_the_tree_of_prefixes_stays_small_and_keeps_what_is_large() -> None:
@@ -261,6 +264,15 @@ def test_what_follows_the_end_is_left_alone() -> None:
         reader = SnapshotReader(iter([both[at : at + size] for at in range(0, len(both), size)]))
         assert isinstance(list(reader.events())[-1], End)
         assert b"".join(reader.rest()) == both[len(data) :]
+
+
+@pytest.mark.parametrize(
+    ("kind", "version"), [(0, 10), (18, 10), (19, 10), (20, 11), (21, 11), (24, 12), (25, 12)]
+)
+def test_the_oldest_version_that_knows_a_type_is_claimed(kind: int, version: int) -> None:
+    key = SnapshotKey(0, b"k", kind, b"\x00" * 100)
+    assert int.from_bytes(key.payload()[-10:-8], "little") == version
+    assert rdb([string(b"a"), key]).startswith(b"REDIS%04d" % version)
 
 
 # --- sources of bytes ---

@@ -85,9 +85,13 @@ def effects_in(resp: bytes, database: int) -> list[Effect]:
 class Logged:
     """A server of this process with a log, and clients by name."""
 
-    def __init__(self, **directives: object) -> None:
-        self.server = Server(Config(**{"databases": DATABASES, "enable_debug_command": "yes", **directives}))
-        self.server.start_background()
+    def __init__(self, *, listening: bool = False, **directives: object) -> None:
+        settings = {"databases": DATABASES, "enable_debug_command": "yes", "port": 0, "bind": ["127.0.0.1"]}
+        self.server = Server(Config(**{**settings, **directives}))
+        if listening:
+            self.server.start()
+        else:
+            self.server.start_background()
         self.context = self.server.context
         self.journal = Records()
         self.clients: dict[str, Client] = {}
@@ -119,7 +123,8 @@ class Logged:
 
     def replay(self, data: bytes) -> None:
         """Runs a log, as recovery does. Fails where a command of it does."""
-        replay = Replay(self.context.keyspace, self.context.table, runner(self.context), True)
+        run = runner(self.context, lambda: False)
+        replay = Replay(self.context.keyspace, self.context.table, run, True)
         self.context.keyspace.loading = True
         try:
             why, at = replay.records(data, len(data), 0, SEED, len(data))
@@ -198,8 +203,8 @@ def lasting(value: Value) -> Value:
 
 
 @contextmanager
-def logged(**directives: object) -> Iterator[Logged]:
-    one = Logged(**directives)
+def logged(*, listening: bool = False, **directives: object) -> Iterator[Logged]:
+    one = Logged(listening=listening, **directives)
     try:
         yield one
     finally:

@@ -398,6 +398,10 @@ class Load:
             self.reader_ports.add(connection.port)
             self._selector.register(connection.socket, selectors.EVENT_READ, (None, connection))
 
+    def writers(self) -> list[tuple[Lane, Connection]]:
+        """The lanes and their connections in this round."""
+        return list(self._writing)
+
     def run(self, until: Callable[[], bool]) -> None:
         """Sends and receives until it is told to stop, or all connections are closed."""
         for lane, connection in self._writing:

@@ -13,7 +13,7 @@ Pure data: reads the directory once at the start, and writes only where `State.w
 
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from support.recorder import Call, Event
@@ -39,11 +39,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Data that is not durable yet: bytes at an offset, or (data None) a new size."""
+    """Data that is not durable yet: bytes at an offset, or (data None) a new size. doomed: an fsync has
+    failed, so the system may have dropped it, and no later fsync brings it back.
+    """
 
     event: int
     at: int
     data: bytes | None
+    doomed: bool = False
 
 
 @dataclass(slots=True)
@@ -62,8 +65,19 @@ class File:
 
     def sync(self, begun: int) -> None:
         """What was pending when an fsync began is durable."""
-        while self.pending and self.pending[0].event < begun:
-            self.apply(self.pending.pop(0), self.durable)
+        left = []
+        for change in self.pending:
+            if change.event < begun and not change.doomed:
+                self.apply(change, self.durable)
+            else:
+                left.append(change)
+        self.pending = left
+
+    def fail(self, begun: int) -> None:
+        """What was pending when an fsync began that failed is never sure again."""
+        self.pending = [
+            replace(change, doomed=True) if change.event < begun else change for change in self.pending
+        ]
 
     def prefix(self, count: int, torn: int | None = None) -> bytes:
         """With the first `count` of the pending changes, and the first `torn` bytes of the next."""
@@ -84,9 +98,11 @@ class File:
             found.append(end)
         return found
 
-    def blocks(self, chance: random.Random, kept: float, filler: bytes, size: int) -> bytes:
-        """Each block that was touched as one of the writes to it left it. kept: how likely that is the
-        newest; filler: what stands where nothing was written, from the file's start on.
+    def blocks(self, chance: random.Random, kept: float | None, filler: bytes, size: int) -> bytes:
+        """Each block that was touched as one of the writes to it left it.
+
+        kept: how likely that is the newest, None: no write left anything; filler: what stands where nothing
+        was written, from the file's start on.
         """
         content = bytearray(self.durable[:size])
         if len(content) < size:
@@ -100,7 +116,9 @@ class File:
                     touching.setdefault(block, []).append(change)
         for block, changes in touching.items():
             newest = len(changes)
-            for change in changes[: newest if chance.random() < kept else chance.randint(0, newest - 1)]:
+            older = chance.randint(0, newest - 1)
+            count = 0 if kept is None else newest if chance.random() < kept else older
+            for change in changes[:count]:
                 assert change.data is not None
                 begin, end = (
                     max(change.at, block * BLOCK),
@@ -193,6 +211,10 @@ class Disk:
                     self._sync_directory(event.path, at)
                 else:
                     self._file(event).sync(at)
+            case Call.FAILED:
+                begun, at = self._begun.pop(event.thread)
+                if not event.at:
+                    self._file(event).fail(at)
             case Call.UNSUPPORTED:
                 raise AssertionError(f"a call on {event.path!r} that the recorder cannot follow")
             case _:
@@ -239,7 +261,7 @@ class Disk:
         yield self._state(every, lambda file: bytes(file.durable), "all names, no data")
         yield self._state(none, lambda file: file.prefix(len(file.pending)), "all data, no names")
         yield self._state(
-            every, lambda file: file.blocks(chance, 0, b"", max(file.sizes())), "sizes without data: zeros"
+            every, lambda file: file.blocks(chance, None, b"", max(file.sizes())), "sizes without data: zeros"
         )
         for turn in range(count):
             yield self._by_chance(chance, turn)

@@ -35,7 +35,7 @@
 
 enum { FDS = 1 << 16, RULES = 8 };
 enum op { OPEN = 1, WRITE = 2, TRUNCATE = 4, FSYNC = 8, RENAME = 16, UNLINK = 32, MKDIR = 64, LINK = 128, RMDIR = 256,
-          /* records only */ SYNCED = 512, SEND = 1024, UNSUPPORTED = 2048 };
+          /* records only */ SYNCED = 512, SEND = 1024, UNSUPPORTED = 2048, FAILED = 4096 };
 
 /* What happens to calls of the kinds in `ops`, on paths that hold `path`: after `skip` of them, `times` of them (-1: all)
  * first wait `delay_us`, then fail with `error`, or, for writes, take only `bytes` (where that is not -1). */
@@ -562,7 +562,7 @@ static int synced(int fd, long call) {
         error = errno;
     }
     lock();
-    if (!done) note(SYNCED, inode, fds[fd].kind == DIRECTORY_FD, 0, fds[fd].path, NULL, NULL, 0, 0);
+    note(done ? FAILED : SYNCED, inode, fds[fd].kind == DIRECTORY_FD, 0, fds[fd].path, NULL, NULL, 0, 0);
     unlock();
     errno = error;
     return done;

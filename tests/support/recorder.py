@@ -45,6 +45,7 @@ class Call(enum.IntFlag):
     SYNCED = 512  # records only: an fsync has ended well
     SEND = 1024
     UNSUPPORTED = 2048
+    FAILED = 4096  # an fsync
 
 
 class _Rule(ctypes.Structure):

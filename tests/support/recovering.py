@@ -1,14 +1,19 @@
 """A directory loaded in this process, as a server would load it at its start."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rlite.engine.commands.context import Context, Loading
+from rlite.engine.commands.dispatch import execute
 from rlite.engine.config import Config
+from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database
+from rlite.engine.core.resp import encode
 from rlite.engine.persistence import recovery
 from rlite.engine.persistence.outcome import Recovered
 from rlite.engine.server import Server
+from support.wire import Reply, parse
 
 
 @dataclass
@@ -43,3 +48,10 @@ def digest(server: Context) -> bytes:
     reply = execute(server, Client(), [b"DEBUG", b"DIGEST"])
     assert isinstance(reply, Simple), reply
     return reply.text.encode()
+
+
+def asking(directory: Path) -> Callable[[Sequence[Sequence[bytes]]], list[Reply]]:
+    """Replies to commands by what lies in a directory, loaded as at a start. Raises what recovery raises."""
+    server = load(directory).server
+    client = Client()
+    return lambda asked: [parse(encode(execute(server, client, list(command)), 2)) for command in asked]

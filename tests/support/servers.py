@@ -244,8 +244,10 @@ def start_rlite(
     arguments: tuple[str, ...] = (),
     environment: Mapping[str, str] | None = None,
     wait: bool = True,
+    prefix: tuple[str, ...] = (),
 ) -> Server:
-    """Our server as a process, on a port of its own choice. `arguments` go before the directives.
+    """Our server as a process, on a port of its own choice. `arguments` go before the directives; prefix: a
+    command that runs it.
 
     Without `wait` it has no port yet, and may never come up.
     """
@@ -255,11 +257,11 @@ def start_rlite(
     port_file = directory / "port"
     port_file.unlink(missing_ok=True)
     socket_path = directory / "s" if unix else None
-    settings = {"port": "0", "save": "", "dir": str(directory)}
+    settings = {"port": "0", "save": "", "appendonly": "no", "dir": str(directory)}
     if socket_path is not None:
         settings["unixsocket"] = str(socket_path)
     options = _directive_arguments({**settings, **(directives or {})})
-    argv = [*rlite_program(), "serve", *arguments, "--port-file", str(port_file), *options]
+    argv = [*prefix, *rlite_program(), "serve", *arguments, "--port-file", str(port_file), *options]
     server = _launch("rlite", argv, directory, environment)
     if not wait:
         return server
@@ -272,11 +274,15 @@ def start_rlite(
 
 @contextmanager
 def running(
-    start: Callable[..., Server], directives: Mapping[str, str] | None = None, *, unix: bool = False
+    start: Callable[..., Server],
+    directives: Mapping[str, str] | None = None,
+    *,
+    unix: bool = False,
+    parent: Path | None = None,
 ) -> Iterator[Server]:
-    """A server in a temporary directory for the length of a `with` block."""
+    """A server in a temporary directory (below `parent`) for the length of a `with` block."""
     # Short on purpose: the path of a Unix socket may have only about 100 bytes.
-    with tempfile.TemporaryDirectory(prefix="rl-") as directory:
+    with tempfile.TemporaryDirectory(prefix="rl-", dir=parent) as directory:
         server = start(Path(directory), directives, unix=unix)
         try:
             yield server

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rlite.engine.persistence.rdb_writing import RdbWriter
-from rlite.engine.persistence.snapshot_key import SnapshotKey
+from rlite.engine.persistence.snapshot_key import SnapshotKey, encoded
+from rlite.engine.types.groups import Consumer, Group, Groups, Pending
+from rlite.engine.types.rdb_stream import Image
 from rlite.engine.types.rdb_string import put_length, put_string
+from rlite.engine.types.rdb_values import Fields, putter
 from support.servers import rlite_program
 from support.wire import Wire
 
@@ -101,6 +104,41 @@ def old_file(version: int = 10) -> bytes:
         return made
     body = made[:5] + b"%04d" % version + made[9:-8]
     return body + (bytes(8) if version >= 5 else b"")
+
+
+LATER = 4102444800123  # a deadline that no test lives to see
+
+
+def image(*, deleted: bool = False) -> Image:
+    made = Image([((1, 1), [b"f", b"v"]), ((5, 0), [b"\xff", b"w", b"x", b""])], (7, 2), (6, 0), 9, Groups())
+    group = Group((5, 0), 1)
+    busy, lazy = Consumer(b"busy", 1_700_000_000_000), Consumer(b"\xfelazy", 1_600_000_000_000)
+    group.consumers = {busy.name: busy, lazy.name: lazy}
+    for id_ in ((1, 1), (6, 0)) if deleted else ((1, 1),):
+        group.pending[id_] = busy.pending[id_] = Pending(busy, 1_700_000_000_123, 4)
+    made.groups[b"g"] = group
+    made.groups[b"unread"] = Group((0, 0), None)
+    return made
+
+
+def every_kind() -> list[SnapshotKey]:
+    """A key of each kind, and what is rare in each."""
+    values: list[object] = [
+        b"", b"12", b"text" * 1000, b"\x00\xff\r\n$5", [b"a", b"", b"1", b"\xff" * 300],
+        [b"%d" % i for i in range(500)],
+        {b"1", b"-9223372036854775808"}, {b"a", b"\xff", b"7" * 30}, {b"%d" % i for i in range(700)},
+        {b"m": 1.0, b"n": -0.5, b"o": float("inf"), b"p": float("-inf"), b"q": 1e-300, b"r": 0.1 + 0.2},
+        {b"%d" % i: i / 7 for i in range(300)}, Fields([(b"f", b"v"), (b"\xff", b""), (b"n", b"12")]),
+        Fields([(b"%d" % i, b"v") for i in range(600)]), Fields([(b"f", b"v"), (b"g", b"w")], {b"g": LATER}),
+        Fields([(b"%d" % i, b"v") for i in range(600)], {b"5": LATER, b"6": LATER + 1}),
+        image(), image(deleted=True), Image([], (9, 9), (9, 9), 3), Image([]),
+    ]  # fmt: skip
+    keys = []
+    for number, value in enumerate(values):
+        kind, raw = encoded(value, putter(True))  # type: ignore[arg-type]
+        deadline = LATER + number if number % 3 == 0 else None
+        keys.append(SnapshotKey(number % 4, b"key:%d\xff" % number, kind, raw, deadline))
+    return keys
 
 
 def fill(wire: Wire, *, field_ttl: bool = False) -> None:

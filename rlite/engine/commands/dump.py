@@ -100,7 +100,7 @@ def restore(call: Call) -> Reply:
         deadline = min(deadline, 2**62)
         call.db.set_deadline(key, deadline)
         if not absolute:
-            call.log_as(call.args[0], key, b"%d" % deadline, *call.args[3:], b"ABSTTL")
+            call.log_as(b"RESTORE", key, b"%d" % deadline, *call.args[3:], b"ABSTTL")
     call.changed()
     call.notify("g", "restore", key)
     return OK

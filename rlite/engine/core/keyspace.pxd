@@ -132,6 +132,7 @@ cdef void note_gone(keyspace_t* ks, int why, int database, const char* key, size
 cdef bint watch_fields(stripe_t* s, hash_t* h) noexcept nogil                     # after a change of its deadlines
 cdef bint set_deadline(stripe_t* s, entry_t* e, int64_t at_ms) noexcept nogil     # monotonic ms; False: no memory
 cdef void clear_deadline(stripe_t* s, entry_t* e) noexcept nogil
+cdef bint order_by_use(keyspace_t* ks) noexcept nogil                             # every lock is held; False: no memory
 cdef int lfu_now(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil       # the counter, decayed
 
 # --- the whole

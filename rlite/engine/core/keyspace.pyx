@@ -180,6 +180,16 @@ cdef bint restore_order(stripe_t* s) noexcept nogil:
     return True
 
 
+cdef bint order_by_use(keyspace_t* ks) noexcept nogil:
+    """Brings the lists in line with stamps that were set by hand, if a policy looks at them."""
+    cdef int i
+    cdef bint fine = True
+    if looks_at_order(ks.policy):
+        for i in range(ks.stripes * ks.databases):
+            fine = restore_order(ks.stripe_of[i]) and fine
+    return fine
+
+
 cdef void touch(keyspace_t* ks, stripe_t* s, entry_t* e, int64_t now_ns) noexcept nogil:
     """Marks an entry as used now.
 

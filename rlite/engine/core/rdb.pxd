@@ -64,6 +64,7 @@ cdef struct cursor_t:
     size_t at
     const char* wrong          # NULL: nothing yet, or the bytes have ended
     size_t wrong_at
+    size_t wanted              # where the last string that goes beyond the bytes would end
 
 cdef struct string_t:          # a string, decoded
     const char* data           # in the buffer, in the scratch, or the digits below

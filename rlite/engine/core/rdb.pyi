@@ -40,6 +40,10 @@ class Walker:
     version: int
     """0: the header has not been read yet."""
     database: int
+    @property
+    def wanted(self) -> int:
+        """After None: the offset in the file up to which bytes are needed at least."""
+
     def next(self, data: Buffer, at: int, *, base: int = 0, last: bool = False) -> Item | None:
         """The item that begins at a place of a buffer; None where it does not end in it: come again with more
         bytes, from the same place. Values are measured, not decoded. base: the offset in the file at which

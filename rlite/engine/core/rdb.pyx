@@ -31,6 +31,7 @@ cdef bint wrong(cursor_t* c, const char* what, size_t at) noexcept nogil:
 
 cdef inline bint skip(cursor_t* c, uint64_t size) noexcept nogil:
     if size > c.size - c.at:
+        c.wanted = c.at + min(size, <uint64_t>1 << 62)
         return False
     c.at += size
     return True
@@ -510,6 +511,7 @@ cdef bytes string_of(cursor_t* c, size_t at):
 
 cdef class Walker:
     cdef walk_t walk
+    cdef readonly object wanted
 
     @property
     def version(self):
@@ -531,11 +533,13 @@ cdef class Walker:
         c.p = &data[0] if c.size else <const unsigned char*>b""
         c.at = at
         c.wrong = NULL
+        c.wanted = 0
         with nogil:
             rdb_next(&self.walk, &c, &found)
         if found.kind == ITEM_MORE:
             if last:
                 raise RdbError(f"the file ends in the middle of what begins at offset {base + at}", base + c.size)
+            self.wanted = base + max(c.wanted, c.size + 1)
             return None
         item = Item.__new__(Item)
         if found.kind != ITEM_BAD:

@@ -14,7 +14,7 @@ from rlite.engine.core.crc64 cimport crc64_of
 from rlite.engine.core.hashes cimport hash_empty, hash_set, hash_unpack
 from rlite.engine.core.intset cimport is_at, is_count, is_sound
 from rlite.engine.core.keyspace cimport (
-    Keyspace, create, create_value, hash_key, keyspace_t, set_deadline, settle, stripe_at, stripe_index, stripe_t,
+    Keyspace, create, create_value, hash_key, keyspace_t, order_by_use, set_deadline, settle, stripe_at, stripe_index, stripe_t,
 )
 from rlite.engine.core.members cimport fields_new, members_add, members_new, set_t
 from rlite.engine.core.packed cimport END, byte, lp_bytes, lp_count, lp_first, lp_next, lp_read, lp_sound, piece_t
@@ -624,6 +624,8 @@ def load(Keyspace keyspace not None, const unsigned char[::1] data not None, oth
             with nogil:
                 why = load_some(&l)
             if why == STEP_END:
+                if not order_by_use(l.ks):
+                    raise MemoryError
                 return Loaded(l.keys, l.expired, l.c.at, l.walk.version, aux, dropped)
             if why == STEP_CUT:
                 at = l.ahead[l.ahead_len].start

@@ -30,14 +30,28 @@ from rlite.engine.core.table cimport (
 )
 from rlite.engine.core.values cimport FULL, INTSET, PACKED, value_of
 
-cdef extern from "unistd.h" nogil:
-    ssize_t write(int fd, const void* data, size_t size)
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    #include <unistd.h>
+    /* Has the kernel begin to bring bytes to the disk that were written, so that the sync at the end is short. */
+    static void rl_begin_sync(int fd, int64_t from, int64_t size) {
+    #if defined(__linux__) && defined(SYNC_FILE_RANGE_WRITE)
+        sync_file_range(fd, from, size, SYNC_FILE_RANGE_WRITE);
+    #else
+        (void)fd; (void)from; (void)size;
+    #endif
+    }
+    """
+    ssize_t write(int fd, const void* data, size_t size) nogil
+    void rl_begin_sync(int fd, int64_t at, int64_t size) noexcept nogil
 
 cdef enum:
     BUFFER = 256 * 1024        # stays in the second cache, where the CRC finds it
     SHORTEST_COMPRESSED = 20
     LZF_STRING = 0xc3
     NODE_PACKED = 2            # what a list's node is
+    SYNCED_PIECE = 4 << 20     # as Redis does it
 
 cdef struct sink_t:
     char* data                 # BUFFER bytes
@@ -45,6 +59,8 @@ cdef struct sink_t:
     int fd
     int error                  # errno of the first failure; nothing is written after it
     int64_t written            # what has left the buffer
+    int64_t synced             # up to here the kernel was asked to bring it to the disk
+    bint piecewise             # rdb-save-incremental-fsync
     bint checked
     uint64_t crc               # of what has left it
     bint compressed
@@ -69,6 +85,9 @@ cdef void emit(sink_t* s, const char* data, size_t size) noexcept nogil:
         s.written += n
         data += n
         size -= n
+    if s.piecewise and s.written - s.synced >= SYNCED_PIECE:
+        rl_begin_sync(s.fd, s.synced, s.written - s.synced)
+        s.synced = s.written
 
 
 cdef void flush(sink_t* s) noexcept nogil:
@@ -360,7 +379,7 @@ cdef bint has_fields_with_deadlines(keyspace_t* ks) noexcept nogil:
 
 
 def save(Keyspace keyspace not None, int descriptor, aux, stream, *, bint compressed=True, bint checked=True,
-         progress=None):
+         bint piecewise=False, progress=None):
     """Writes every database as an RDB file to a descriptor: (keys, bytes). See rdbsave.pyi."""
     cdef:
         save_t c
@@ -382,7 +401,8 @@ def save(Keyspace keyspace not None, int descriptor, aux, stream, *, bint compre
     s.fd = descriptor
     s.size = 0
     s.error = 0
-    s.written = 0
+    s.written = s.synced = 0
+    s.piecewise = piecewise
     s.checked = checked
     s.crc = 0
     s.compressed = compressed

@@ -835,5 +835,6 @@ cdef class Loop:
                     c.blocked = False
                     if c.input != NULL:
                         c.active_ns = rl_monotonic_ns()
-                        self.process(c, c.input, c.input_size)
+                        with nogil:            # it may wait for a stripe, whose holder may wait for the GIL
+                            self.process(c, c.input, c.input_size)
                     self.queue(c)

@@ -38,6 +38,11 @@ class ByteSource:
         self.done = 0
         self.gzip = False
 
+    @property
+    def plain_size(self) -> int | None:
+        """How many bytes `pieces` gives; None where nobody knows. To be asked after the first piece."""
+        return None if self.gzip or not self.total else self.total
+
     def close(self) -> None:
         if not self.standard_input:
             self.file.close()

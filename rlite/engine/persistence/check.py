@@ -138,9 +138,11 @@ def check(
         found = _read(part, layout, least, size=sizes[part.path], how=closely, tick=tick)
         header = found.header
         if header is not None:
-            if led and header.first > least and not (files and files[-1].reading.damage):
+            if not led:
+                least = max(least, header.first)
+            elif header.first > least and found.spans and not any(c.reading.damage for c in files):
                 found = _behind_a_hole(found, least, header.first)
-            led, least = True, max(least, header.first)
+            led = True
         least = found.offset_end if found.offset_end is not None else least
         files.append(Checked(part, found))
         if found.until:
@@ -154,11 +156,12 @@ def check(
 
 
 def _behind_a_hole(found: Reading, least: int, first: int) -> Reading:
-    """A segment that does not begin where what comes before it has ended."""
+    """A segment with records that does not begin where what comes before it has ended, or earlier: that was
+    cut between two records. (One without records may have been made ahead.)
+    """
     expected = f"a segment that goes on at offset {least}"
     said = f"one that begins at {first}: {first - least} bytes of commands are missing before it"
-    # Without records it may be that what came before it did not reach the disk: that is a torn tail.
-    hole = Fault(found.path, Kind.HOLE, 0, 0, 0, expected, said, grave=bool(found.spans))
+    hole = Fault(found.path, Kind.HOLE, 0, 0, 0, expected, said, grave=True)
     return replace(found, faults=(hole, *found.faults))
 
 

@@ -6,7 +6,7 @@ changed.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from hashlib import blake2b
 from pathlib import Path
@@ -65,13 +65,16 @@ def form_of(head: bytes) -> Form | None:
 # --- formats that pass key by key --------------------------------------------------------------------------
 
 
-def of_rdb(pieces: Iterator[bytes]) -> Iterator[Passing]:
-    """Everything in an RDB file, which must be good to its end. Raises DamagedError, ConvertError."""
-    reader = SnapshotReader(pieces)
+def of_rdb(pieces: Iterator[bytes], size: Callable[[], int | None] = lambda: None) -> Iterator[Passing]:
+    """Everything in an RDB file, which must be good to its end. size: see SnapshotReader. Raises
+    DamagedError, ConvertError.
+    """
+    reader = SnapshotReader(pieces, size=size)
     yield from _of_reader(reader)
-    for _ in reader.rest():
+    end = reader.offset
+    if more := reader.trailing():
         raise ConvertError(
-            f"more follows the end of the RDB, at offset {reader.offset}: a log with an RDB at its head is "
+            f"{more} bytes follow the end of the RDB, at offset {end}: a log with an RDB at its head is "
             f"converted with --from resp"
         )
 

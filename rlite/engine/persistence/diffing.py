@@ -1,6 +1,6 @@
 """What differs between two snapshots, key by key.
 
-Memory: one small record (about 200 bytes with Python's dict) for each key of A that was not found to be equal
+Memory: one small record (about 150 bytes with Python's dict) for each key of A that was not found to be equal
 yet; never values, never names. A is read twice, B once, so A must be a file: its keys first, as digests; then
 B against them; then A again, for the names of keys that B has not, and for the values that look different.
 

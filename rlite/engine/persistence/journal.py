@@ -197,6 +197,11 @@ class Journal:
         manifest.write(self.path(segment.manifest_name(self.stem)), to)
         self.manifest = to
 
+    def is_named(self, name: str) -> bool:
+        """Whether the manifest that is in place names a file. Raises OSError, ManifestError."""
+        path = self.path(segment.manifest_name(self.stem))
+        return path.exists() and name in manifest.read(path).files
+
     # --- sizes, in bytes ---
 
     def note_sizes(self, *, rewritten: bool = False) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rlite.engine.commands.context import Context, Loading
 from rlite.engine.config import Config
 from rlite.engine.errors import RliteError
-from rlite.engine.persistence import recovery
+from rlite.engine.persistence import recovery, snapshot
 from rlite.engine.persistence.lock import DirectoryLock
 from rlite.engine.persistence.outcome import Recovered, RecoveryError, Source
 
@@ -26,6 +26,11 @@ def persists(config: Config) -> bool:
     as nobody has said where.
     """
     return config.flag("appendonly") or (bool(config["save"]) and not config.is_default("dir"))
+
+
+def reads(config: Config) -> bool:
+    """Whether it loads anything at its start: what it keeps, or a snapshot where it was told to look."""
+    return persists(config) or (not config.is_default("dir") and snapshot.path_of(config).exists())
 
 
 def own(config: Config) -> DirectoryLock:
@@ -48,6 +53,8 @@ def load(server: Context, progress: Loading) -> Recovered:
         found = recovery.plan(config)
         what = f"{len(found.files)} files, {size(found.total)}" if found.files else "nothing there yet"
         log.info("data directory: %s (%s)", directory, what)
+        if unread := recovery.unread_log(config):
+            log.warning("appendonly is no: the log in %s is not read", unread)
         asked, told = progress.stop, [time.monotonic()]
 
         def stop() -> bool:
@@ -61,6 +68,8 @@ def load(server: Context, progress: Loading) -> Recovered:
     except OSError as fault:
         where = fault.filename or directory
         raise RecoveryError(f"cannot load {where}: {os.strerror(fault.errno or 0)}") from None
+    except MemoryError:
+        raise RecoveryError(f"cannot load {directory}: there is not enough memory") from None
     if done.source is not Source.NOTHING:
         log.info(
             "DB loaded from %s: %.3f seconds (%d keys, %d commands)",

@@ -79,12 +79,16 @@ class PrefixTree:
             waiting += one.children.values()
 
     def rows(self, top: int) -> Iterator[Row]:
-        """The prefixes, each before those below it; at each level the `top` largest by bytes (0: all)."""
+        """The prefixes, each before those below it: of each the `top` largest by bytes, and below the first
+        level only those with a hundredth of all bytes or more. top 0: all.
+        """
         yield from self._rows(self.root, b"", 1, top)
 
     def _rows(self, node: Node, before: bytes, depth: int, top: int) -> Iterator[Row]:
         ordered = sorted(node.children.items(), key=lambda item: (-item[1].size, -item[1].keys, item[0]))
         for part, child in ordered[: top or None]:
+            if top and depth > 1 and child.size * 100 < self.root.size:
+                return
             prefix = before + part + self.separator
             yield Row(prefix, depth, child.keys, child.size)
             yield from self._rows(child, prefix, depth + 1, top)

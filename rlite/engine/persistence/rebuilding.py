@@ -76,9 +76,18 @@ def text_of(id_: Id) -> bytes:
 
 
 def expressible(image: Image) -> bool:
-    """Whether commands can make a stream: XCLAIM makes no delivery of an entry that is not there."""
+    """Whether commands can make a stream: XCLAIM makes no delivery of an entry that is not there, or before
+    1970, and no command takes a number of more than 63 bits.
+    """
     there = {id_ for id_, _ in image.entries}
-    return all(id_ in there for group in image.groups.values() for id_ in group.pending)
+    return image.added < 2**63 and all(
+        (group.read or 0) < 2**63
+        and all(
+            id_ in there and pending.delivered_at >= 0 and pending.count < 2**63
+            for id_, pending in group.pending.items()
+        )
+        for group in image.groups.values()
+    )
 
 
 def stream_commands(key: bytes, image: Image) -> Iterator[Command]:

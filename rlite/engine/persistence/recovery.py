@@ -17,6 +17,9 @@ from rlite.engine.persistence.manifest import ManifestError
 from rlite.engine.persistence.outcome import Plan, Recovered, RecoveryError, Source, advice
 from rlite.engine.persistence.own_log import OwnLog
 
+LONGEST = 2**32 - 1  # bytes of a string
+
+
 # --- finding -----------------------------------------------------------------------------------------------
 
 
@@ -40,6 +43,13 @@ def plan(config: Config) -> Plan:
         found = Plan(Source.NOTHING, directory)
     numbers = (segment.number_of(each) or 0 for each in (*ours, *found.files))
     return replace(found, next_number=max(numbers, default=0) + 1)
+
+
+def unread_log(config: Config) -> Path | None:
+    """The directory of a log that is there and is not loaded, since no log is wanted; None: there is none."""
+    inner = Path(config.text("dir")) / config.text("appenddirname")
+    path = inner / segment.manifest_name(segment.stem_of(config.text("appendfilename")))
+    return inner if not config.flag("appendonly") and path.exists() else None
 
 
 def _own_log(directory: Path, stem: str, ours: list[Path]) -> Plan | None:
@@ -89,15 +99,19 @@ def recover(found: Plan, server: Context, progress: Loading, *, truncated: bool 
     began = time.monotonic()
     progress.total = found.total
     server.keyspace.loading = True  # until the caller has begun the log: what is due then is logged
-    match found.source:
-        case Source.LOG:
-            done = OwnLog(found, server, progress, truncated=truncated).load()
-        case Source.REDIS_LOG:
-            done = redis_log.RedisLog(found, server, progress, truncated=truncated).load()
-        case Source.SNAPSHOT:
-            done = _snapshot(found.files[0], server, progress)
-        case Source.NOTHING:
-            done = Recovered(found.source)
+    server.keyspace.configure(max_string=LONGEST)  # what was let in once is not refused now
+    try:
+        match found.source:
+            case Source.LOG:
+                done = OwnLog(found, server, progress, truncated=truncated).load()
+            case Source.REDIS_LOG:
+                done = redis_log.RedisLog(found, server, progress, truncated=truncated).load()
+            case Source.SNAPSHOT:
+                done = _snapshot(found.files[0], server, progress)
+            case Source.NOTHING:
+                done = Recovered(found.source)
+    finally:
+        server.keyspace.configure(max_string=server.config.int("proto-max-bulk-len"))
     keys = sum(server.keyspace.size(index) for index in range(server.keyspace.databases))
     return replace(done, keys=keys, seconds=time.monotonic() - began, next_number=found.next_number)
 
@@ -107,7 +121,10 @@ def _snapshot(path: Path, server: Context, progress: Loading) -> Recovered:
     loaded = load_snapshot(path, server.keyspace, progress, now_ms=time.time_ns() // 1_000_000)
     history, offset = loaded.aux.get(b"repl-id", b""), loaded.aux.get(b"repl-offset", b"")
     if len(history) != segment.ID_SIZE or not offset.isdigit():
-        return Recovered(Source.SNAPSHOT)
+        return Recovered(Source.SNAPSHOT, snapshot=loaded)
     return Recovered(
-        Source.SNAPSHOT, offset=int(offset), manifest=manifest.Manifest(history.decode("latin-1"))
+        Source.SNAPSHOT,
+        offset=int(offset),
+        manifest=manifest.Manifest(history.decode("latin-1")),
+        snapshot=loaded,
     )

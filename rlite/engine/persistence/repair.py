@@ -136,7 +136,7 @@ def plan(path: Path, wish: Wish, tick: Tick = no_tick) -> Plan:
         )
     if not wish.salvage:
         kept = replace(kept, files=tuple(_cut(kept.files)))
-    changes = _changes(working, before, kept, anew=anew)
+    changes = _changes(working, before, kept, anew=anew, salvage=wish.salvage)
     if not working.whole and any(change.act is Act.ASIDE for change in changes):
         raise RefusedError(Why.IMPOSSIBLE, "its header is damaged, and nothing in it can be believed")
     planned = Plan(path, working, wish, before, kept, tuple(changes))
@@ -230,7 +230,7 @@ def _time(ms: int) -> str:
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def _changes(working: Layout, before: Report, kept: Report, *, anew: bool) -> list[Change]:
+def _changes(working: Layout, before: Report, kept: Report, *, anew: bool, salvage: bool) -> list[Change]:
     stays = {checked.part.path: checked for checked in kept.files}
     changes: list[Change] = []
     headers: dict[str, Header] = {}
@@ -245,14 +245,21 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool) -> li
             changes += _of_commands(checked, there)
             continue
         reading = None if there is None else there.reading
-        header = None if reading is None else _header(reading, least if led else 0, headers, working)
+        header = (
+            None
+            if reading is None
+            else _header(reading, least if led else 0, headers, working, salvage=salvage)
+        )
         if reading is None or header is None:
             changes.append(_aside(checked))
             continue
         headers[part.path.name] = header
-        led = True
         changes += _of_segment(checked, reading, header)
-        least = reading.offset_end if reading.offset_end is not None else max(least, header.first)
+        if reading.offset_end is not None:
+            least = reading.offset_end
+        elif not led:
+            least = header.first
+        led = True
     if working.form is Form.OURS and working.manifest is not None:
         changes += _manifest(working, headers, least, anew=anew)
     elif working.form is Form.REDIS:
@@ -260,15 +267,18 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool) -> li
     return changes
 
 
-def _header(reading: Reading, least: int, before: dict[str, Header], working: Layout) -> Header | None:
+def _header(
+    reading: Reading, least: int, before: dict[str, Header], working: Layout, *, salvage: bool
+) -> Header | None:
     """The header that a segment will have; None: it is left out, because nothing in it can be used."""
     kinds = {fault.kind for fault in reading.damage}
     if Kind.FOREIGN in kinds:
         return None
     if reading.header is not None:
-        if Kind.HOLE in kinds or (before and reading.header.first > least):
+        led = bool(before) or (working.ours is not None and working.ours.base is not None)
+        if salvage and led and reading.header.first > least:
             # What is missing before it stays missing; a server goes on over that only if the header says so.
-            return replace(reading.header, first=least) if reading.spans else None
+            return replace(reading.header, first=least)
         return reading.header
     if reading.seed is None or reading.first_offset is None:
         return None

@@ -4,6 +4,7 @@ The ordinary checks are left out: nobody is connected in their name, so nothing 
 or logged, and what was let in once is not refused for want of memory or of a password.
 """
 
+import logging
 from collections.abc import Callable
 
 from rlite.engine import errors
@@ -15,6 +16,8 @@ from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database
 from rlite.engine.errors import CommandError
 from rlite.engine.reply import ErrorReply
+
+log = logging.getLogger("rlite")
 
 
 class StoppedError(Exception):
@@ -43,6 +46,9 @@ def runner(
             return fault.text, False
         except MemoryError:
             return errors.OUT_OF_MEMORY, True
+        except Exception as fault:
+            log.debug("while replaying %r", args[:3], exc_info=True)
+            return f"internal error: {fault!r}", True
 
     return run
 

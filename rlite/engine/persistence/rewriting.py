@@ -19,7 +19,7 @@ from rlite.engine.errors import CommandError
 from rlite.engine.persistence import files, segment, snapshot
 from rlite.engine.persistence.forking import ChildBusyError, Forks, Outcome
 from rlite.engine.persistence.journal import Begun, Journal, seconds_since
-from rlite.engine.persistence.manifest import Manifest
+from rlite.engine.persistence.manifest import Manifest, ManifestError
 from rlite.engine.persistence.snapshot import History
 
 LOG = logging.getLogger("rlite.log")
@@ -55,6 +55,10 @@ class Rewriter:
             return False
         self.start()
         return True
+
+    def later(self) -> None:
+        """Has one begin at the next look."""
+        self.scheduled = True
 
     def _look(self) -> None:
         """Begins a rewrite that is due; called twice a second."""
@@ -156,9 +160,11 @@ class Rewriter:
         """Takes back a segment that nothing was written to."""
         journal = self._journal
         os.close(begun.descriptor)
-        if journal.manifest is not former:
-            journal.put_manifest(former)
-        with contextlib.suppress(OSError):
+        # A manifest that names it may be in place though putting it there failed: the sync after that did.
+        # Where that cannot be taken back, the segment stays: one that holds nothing harms nobody.
+        with contextlib.suppress(OSError, ManifestError):
+            if journal.manifest is not former or journal.is_named(begun.name):
+                journal.put_manifest(former)
             journal.path(begun.name).unlink()
 
     def _write(self, db: "Database", page: memoryview, base: Path, offset: int) -> None:

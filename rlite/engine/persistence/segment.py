@@ -107,8 +107,8 @@ def read_header(data: bytes) -> Header:
 
 
 def stem_of(appendfilename: str) -> str:
-    """NAME of the files: the directive without its ending."""
-    return appendfilename.removesuffix(".aof")
+    """NAME of the files: the directive without its ending, in one word, since the manifest is of words."""
+    return "_".join(appendfilename.removesuffix(".aof").split()) or "_"
 
 
 def segment_name(stem: str, number: int) -> str:

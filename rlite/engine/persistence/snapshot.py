@@ -87,7 +87,8 @@ def write(
     return save_core(
         keyspace, descriptor, aux_fields(keyspace, history, log_base=log_base),
         lambda index, key: saving.saved(databases[index], key, config),
-        compressed=config.flag("rdbcompression"), checked=config.flag("rdbchecksum"), progress=progress,
+        compressed=config.flag("rdbcompression"), checked=config.flag("rdbchecksum"),
+        piecewise=config.flag("rdb-save-incremental-fsync"), progress=progress,
     )  # fmt: skip
 
 

@@ -24,6 +24,8 @@ from rlite.engine.types.rdb_stream import Image
 from rlite.engine.types.rdb_values import Fields, Put
 
 Json = Any
+MOST = 2**64 - 1
+TIMES = -(2**63), 2**63 - 1
 
 
 def text_out(raw: bytes) -> Json:
@@ -155,7 +157,7 @@ def _hash_in(made: Json) -> Fields:
         name = text_in(triple[0])
         found.pairs.append((name, text_in(triple[1])))
         if len(triple) == 3:
-            found.deadlines[name] = _number(triple[2], 1, 2**62)
+            found.deadlines[name] = _number(triple[2], 0, TIMES[1])
     if not found.pairs or len({name for name, _ in found.pairs}) != len(found.pairs):
         raise ValueError("a hash without fields, or with one that comes twice")
     return found
@@ -178,7 +180,7 @@ def _stream_in(made: Json) -> Image:
     if ids and image.last_id < ids[-1]:
         raise ValueError("the last_id of a stream is before its last entry")
     image.max_deleted = _id_in(made.get("max_deleted_id", "0-0"))
-    image.added = _number(made.get("entries_added", len(ids)), 0, 2**63 - 1)
+    image.added = _number(made.get("entries_added", len(ids)), 0, MOST)
     image.groups = Groups()
     for group in _array(made.get("groups", [])):
         name = text_in(group.get("name") if isinstance(group, dict) else group)
@@ -189,17 +191,17 @@ def _stream_in(made: Json) -> Image:
 
 
 def _group_in(made: dict[str, Json]) -> Group:
-    group = Group(_id_in(made.get("last_id")), _maybe(made.get("entries_read"), 0, 2**63 - 1))
+    group = Group(_id_in(made.get("last_id")), _maybe(made.get("entries_read"), 0, MOST))
     for part in _array(made.get("consumers", [])):
         name, seen, active = _array(part, 3)
-        consumer = Consumer(text_in(name), _number(seen, 0, 2**62), _maybe(active, 0, 2**62))
+        consumer = Consumer(text_in(name), _number(seen, *TIMES), _maybe(active, *TIMES))
         group.consumers[consumer.name] = consumer
     for part in _array(made.get("pending", [])):
         id_, name, delivered, count = _array(part, 4)
         owner = group.consumers.get(text_in(name))
         if owner is None:
             raise ValueError(f"an entry is pending for {_shown(name)}, which is no consumer of the group")
-        pending = Pending(owner, _number(delivered, 0, 2**62), _number(count, 0, 2**62))
+        pending = Pending(owner, _number(delivered, *TIMES), _number(count, 0, MOST))
         at = _id_in(id_)
         if at in group.pending:
             raise ValueError(f"{_shown(id_)} is pending twice")

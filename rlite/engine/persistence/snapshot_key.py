@@ -5,7 +5,7 @@ The currency of inspect, diff and convert. Values are decoded only where somebod
 
 from dataclasses import dataclass
 
-from rlite.engine.commands.dump import NEWER_VERSION, WRITTEN_VERSION, checksum
+from rlite.engine.commands.dump import WRITTEN_VERSION, checksum
 from rlite.engine.commands.saving import read
 from rlite.engine.types.rdb_stream import Image, put_stream
 from rlite.engine.types.rdb_string import RdbError
@@ -58,12 +58,14 @@ class SnapshotKey:
         value, end = read(self.kind, self.raw, 0, NO_LIMIT)
         if end != len(self.raw):
             raise RdbError(f"{len(self.raw) - end} bytes are left behind the value")
+        if isinstance(value, Fields) and any(not 0 <= at < 2**63 for at in value.deadlines.values()):
+            raise RdbError("a field of a hash has a deadline that cannot be")
         assert isinstance(value, bytes | list | set | dict | Fields | Image)
         return value
 
     def payload(self) -> bytes:
         """What DUMP would give, for RESTORE."""
-        version = NEWER_VERSION if SINCE.get(self.kind, 0) > WRITTEN_VERSION else WRITTEN_VERSION
+        version = max(WRITTEN_VERSION, SINCE.get(self.kind, 0))
         body = bytes([self.kind]) + self.raw + version.to_bytes(2, "little")
         return body + checksum(body)
 

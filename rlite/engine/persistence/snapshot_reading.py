@@ -5,7 +5,7 @@ mean is core/rdb's walker's; where they come from byte_source's. Damage ends the
 what was yielded before it is good.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -17,6 +17,8 @@ from rlite.engine.persistence.snapshot_key import SnapshotKey
 from rlite.engine.types.rdb_string import RdbError
 
 CHECKSUM_SIZE = 8
+MARK_SIZE = 40
+LONGEST_STRING = 2**32 - 1
 
 
 class DamagedError(RliteError):
@@ -82,12 +84,17 @@ Event = Header | Aux | Function | ModuleData | SnapshotKey | End
 class SnapshotReader:
     """Reads one RDB from pieces of bytes; what follows its end is left for `rest`."""
 
-    def __init__(self, pieces: Iterator[bytes], begun: bytes = b"") -> None:
-        """begun: bytes that somebody has taken from the pieces already."""
+    def __init__(
+        self, pieces: Iterator[bytes], begun: bytes = b"", *, size: Callable[[], int | None] = lambda: None
+    ) -> None:
+        """begun: bytes that somebody has taken from the pieces already; size: tells how many there are in
+        all, where that is known: what is said to go beyond it is not waited for.
+        """
         self._pieces = pieces
         self._data = begun
         self._at = 0
         self._base = 0  # offset in the file at which _data begins
+        self._size = size
         self._over = False
         self._fault: CompressionError | None = None
 
@@ -109,7 +116,8 @@ class SnapshotReader:
                 computed = crc64(memoryview(self._data)[: self._at], computed)
                 if self._fault is not None:
                     raise DamagedError(str(self._fault), self._base + len(self._data))
-                self._more()
+                self._refuse(walker.wanted)
+                self._more(walker.wanted)
                 continue
             kind = item.kind
             if kind == "key":
@@ -150,15 +158,30 @@ class SnapshotReader:
         text = str(fault)
         return DamagedError(text, self.offset if offset is None else offset)
 
-    def _more(self) -> None:
-        """Drops what has been read, and gets at least as much again as is left: a value that is larger than
-        many pieces is not measured anew with each of them.
+    def _refuse(self, wanted: int) -> None:
+        """Raises DamagedError for a length that cannot be: a damaged one must not fill the memory."""
+        if self._over:
+            return
+        size = self._size()
+        if size is not None and wanted > size:
+            raise DamagedError(
+                f"the file ends in the middle of what begins at offset {self.offset} and is said to need "
+                f"{wanted - self.offset} bytes or more",
+                size,
+            )
+        if wanted - self._base - len(self._data) > LONGEST_STRING:
+            raise DamagedError(f"a string is said to be longer than {LONGEST_STRING} bytes", self.offset)
+
+    def _more(self, wanted: int) -> None:
+        """Drops what has been read, and gets what is wanted, and at least half as much again as is left: a
+        value that is larger than many pieces is not measured anew with each of them.
         """
         left = self._data[self._at :]
         self._base += self._at
         self._at = 0
         parts, size = [left], 0
-        while not self._over and (size == 0 or size < len(left)):
+        enough = max(wanted - self._base - len(left), len(left) // 2, 1)
+        while not self._over and size < enough:
             try:
                 piece = next(self._pieces, b"")
             except CompressionError as fault:
@@ -185,6 +208,16 @@ class SnapshotReader:
                 self._fault = fault
         if self._fault is not None:
             raise DamagedError(str(self._fault), self._base + len(left))
+
+    def trailing(self) -> int:
+        """How many bytes follow the end; the mark that ends a transfer to a replica (redis-cli --rdb leaves
+        it on standard output) counts as none. Raises DamagedError.
+        """
+        count, head = 0, b""
+        for piece in self.rest():
+            count += len(piece)
+            head += piece[: MARK_SIZE - len(head)]
+        return 0 if count == MARK_SIZE and head.isalnum() else count
 
 
 def sound_keys(reader: SnapshotReader) -> Iterator[SnapshotKey]:
