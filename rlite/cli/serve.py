@@ -26,7 +26,7 @@ BANNER = r"""
 """
 EMPTY = '""'
 # What `rlite serve` does unless told otherwise, beyond the defaults that programs get.
-DEFAULTS: dict[str, str] = {}  # "appendonly": "yes"
+DEFAULTS = {"appendonly": "yes"}
 SWITCH_SECONDS = 0.0005  # how long Python work of one thread may keep the others from theirs
 
 
@@ -61,7 +61,7 @@ def serve(
       rlite serve /etc/redis/redis.conf
       rlite serve --port 0 --port-file ./port
       rlite serve --ephemeral
-      rlite serve --dir /var/lib/rlite --appendonly yes
+      rlite serve --dir /var/lib/rlite --appendfsync always
       rlite serve --maxmemory 64mb --maxmemory-policy allkeys-lru
       rlite serve - < my.conf
 

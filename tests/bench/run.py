@@ -18,7 +18,7 @@ TESTS = Path(__file__).resolve().parents[1]
 # One module each, imported when it is asked for; its first lines say what it measures, and how.
 BENCHMARKS = (
     "throughput",
-    "types",
+    "datatypes",
     "latency",
     "memory",
     "typememory",

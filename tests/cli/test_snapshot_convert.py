@@ -264,6 +264,24 @@ def test_our_own_snapshot_survives_every_form(tmp_path: Path) -> None:
         assert digest(server) == before
 
 
+@pytest.mark.peer("redis-server", "redis-tools")
+@pytest.mark.parametrize("diskless", ["yes", "no"])
+def test_what_redis_cli_takes_from_a_live_server_is_read_from_a_pipe(tmp_path: Path, diskless: str) -> None:
+    directives = {"repl-diskless-sync": diskless, "repl-diskless-sync-delay": "0"}
+    with running(start_redis, directives) as server:
+        with server.wire() as wire:
+            fill(wire)
+            wire.command("SAVE")
+        taken = subprocess.run(
+            ["redis-cli", "-p", str(server.port), "--rdb", "-"], capture_output=True, check=True, timeout=30
+        ).stdout
+        convert("-", tmp_path / "x.rdb", given=taken)
+        assert same(server.directory / "dump.rdb", tmp_path / "x.rdb")
+        done = rlite("snapshot", "inspect", "-", "-o", "json", given=taken)
+        assert done.returncode == 0
+        assert json.loads(done.stdout)["trailing_bytes"] == 0
+
+
 @pytest.mark.peer("redis-server")
 def test_functions_pass_between_snapshots_and_are_told_where_they_cannot(
     tmp_path: Path, redis_peer: Server

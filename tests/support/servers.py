@@ -257,7 +257,7 @@ def start_rlite(
     port_file = directory / "port"
     port_file.unlink(missing_ok=True)
     socket_path = directory / "s" if unix else None
-    settings = {"port": "0", "save": "", "dir": str(directory)}
+    settings = {"port": "0", "save": "", "appendonly": "no", "dir": str(directory)}
     if socket_path is not None:
         settings["unixsocket"] = str(socket_path)
     options = _directive_arguments({**settings, **(directives or {})})

@@ -71,9 +71,10 @@ def of_rdb(pieces: Iterator[bytes], size: Callable[[], int | None] = lambda: Non
     """
     reader = SnapshotReader(pieces, size=size)
     yield from _of_reader(reader)
-    for _ in reader.rest():
+    end = reader.offset
+    if more := reader.trailing():
         raise ConvertError(
-            f"more follows the end of the RDB, at offset {reader.offset}: a log with an RDB at its head is "
+            f"{more} bytes follow the end of the RDB, at offset {end}: a log with an RDB at its head is "
             f"converted with --from resp"
         )
 

@@ -40,13 +40,14 @@ class Disk:
         self._owned: DirectoryLock | None = None
         self._changing = threading.Lock()  # held while it loads, begins or ends a log, or closes
         self._closed = False
+        server.config.subscribe("appendonly", self._turn_log)
 
     # --- start ---
 
     def begin(self, stop: Callable[[], bool]) -> None:
         """From here on clients hear LOADING, until `load` has returned. stop: says whether to give up."""
         server = self._server
-        if loading.persists(server.config) and server.loading is None:
+        if loading.reads(server.config) and server.loading is None:
             server.loading = Loading(stop)
             server.keyspace.loading = True
             server.gate.close()
@@ -60,9 +61,10 @@ class Disk:
         if server.loading is None:
             return
         with self._changing:
-            self._owned = loading.own(server.config)
+            if loading.persists(server.config):
+                self._owned = loading.own(server.config)
             found = loading.load(server, server.loading)
-            self.saves.note_load(None)
+            self.saves.note_load(found.snapshot)
             if server.config.flag("appendonly"):
                 self._begin_log(found)
         for watchers in list(server.watchers.values()):
@@ -71,7 +73,6 @@ class Disk:
         server.keyspace.loading = False
         server.loading = None
         server.gate.open()
-        server.config.subscribe("appendonly", self._turn_log)
 
     def _begin_log(self, found: Recovered) -> None:
         journal = self._new_journal()
@@ -106,7 +107,8 @@ class Disk:
     def _turn_log(self, on: object) -> None:
         """CONFIG SET appendonly."""
         with self._changing:
-            if self._closed or bool(on) == (self._server.rewriter is not None):
+            loading_ = self._server.loading is not None  # it looks at the directive when all is there
+            if self._closed or loading_ or bool(on) == (self._server.rewriter is not None):
                 return
             if on:
                 self._turn_on()

@@ -177,7 +177,7 @@ class Inspection:
                     self.modules += 1
                 else:
                     self.end = event
-            self.trailing = sum(map(len, self._reader.rest()))
+            self.trailing = self._reader.trailing()
         except DamagedError as fault:
             self.damage = fault
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from rlite.engine.commands.context import Context, Loading
 from rlite.engine.config import Config
 from rlite.engine.errors import RliteError
-from rlite.engine.persistence import recovery
+from rlite.engine.persistence import recovery, snapshot
 from rlite.engine.persistence.lock import DirectoryLock
 from rlite.engine.persistence.outcome import Recovered, RecoveryError, Source
 
@@ -26,6 +26,11 @@ def persists(config: Config) -> bool:
     as nobody has said where.
     """
     return config.flag("appendonly") or (bool(config["save"]) and not config.is_default("dir"))
+
+
+def reads(config: Config) -> bool:
+    """Whether it loads anything at its start: what it keeps, or a snapshot where it was told to look."""
+    return persists(config) or (not config.is_default("dir") and snapshot.path_of(config).exists())
 
 
 def own(config: Config) -> DirectoryLock:

@@ -4,9 +4,13 @@ import time
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence.manifest import Manifest
+
+if TYPE_CHECKING:
+    from rlite.engine.core.rdbload import Loaded
 
 
 class RecoveryError(RliteError):
@@ -73,6 +77,7 @@ class Recovered:
     failed: int = 0
     seconds: float = 0.0
     cut: tuple[Cut, ...] = ()
+    snapshot: "Loaded | None" = None  # what the base, or the snapshot that was all there was, gave
 
     @property
     def previous(self) -> str:

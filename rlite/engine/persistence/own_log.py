@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rlite.engine.commands.context import Context, Loading
 from rlite.engine.core.replay import Replay
@@ -23,6 +24,9 @@ from rlite.engine.persistence.segment import Header, HeaderError
 
 log = logging.getLogger("rlite")
 
+if TYPE_CHECKING:
+    from rlite.engine.core.rdbload import Loaded
+
 
 class OwnLog:
     """One loading of our log: how far it is, and what it has found."""
@@ -40,11 +44,12 @@ class OwnLog:
         self.before = self.manifest.base or ""  # the file that was read last
         self.dropped: set[str] = set()  # segments that hold nothing and are not to be named any more
         self.cut: list[Cut] = []
+        self.base: Loaded | None = None
 
     def load(self) -> Recovered:
         segments = [self.directory / name for name in self.manifest.segments]
         if self.manifest.base is not None:
-            load_snapshot(self.directory / self.manifest.base, self.keyspace, self.progress)
+            self.base = load_snapshot(self.directory / self.manifest.base, self.keyspace, self.progress)
         for index, path in enumerate(segments):
             if path.name not in self.dropped:
                 self.segment(path, segments[index + 1 :])
@@ -52,7 +57,7 @@ class OwnLog:
         kept = tuple(name for name in self.manifest.segments if name not in self.dropped)
         return Recovered(
             Source.LOG, offset=self.replay.offset, manifest=replace(self.manifest, segments=kept),
-            commands=self.replay.running, cut=tuple(self.cut),
+            commands=self.replay.running, cut=tuple(self.cut), snapshot=self.base,
         )  # fmt: skip
 
     def segment(self, path: Path, later: list[Path]) -> None:

@@ -121,7 +121,10 @@ def _snapshot(path: Path, server: Context, progress: Loading) -> Recovered:
     loaded = load_snapshot(path, server.keyspace, progress, now_ms=time.time_ns() // 1_000_000)
     history, offset = loaded.aux.get(b"repl-id", b""), loaded.aux.get(b"repl-offset", b"")
     if len(history) != segment.ID_SIZE or not offset.isdigit():
-        return Recovered(Source.SNAPSHOT)
+        return Recovered(Source.SNAPSHOT, snapshot=loaded)
     return Recovered(
-        Source.SNAPSHOT, offset=int(offset), manifest=manifest.Manifest(history.decode("latin-1"))
+        Source.SNAPSHOT,
+        offset=int(offset),
+        manifest=manifest.Manifest(history.decode("latin-1")),
+        snapshot=loaded,
     )

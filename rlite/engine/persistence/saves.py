@@ -71,7 +71,7 @@ class Saves:
     @property
     def _loading(self) -> bool:
         """Whether the data are not all there yet: nothing is saved then; half of them would replace all."""
-        return getattr(self._server, "loading", None) is not None
+        return self._server.loading is not None
 
     def info(self) -> dict[str, object]:
         """The fields of INFO persistence that are about snapshots and children."""

@@ -17,6 +17,7 @@ from rlite.engine.persistence.snapshot_key import SnapshotKey
 from rlite.engine.types.rdb_string import RdbError
 
 CHECKSUM_SIZE = 8
+MARK_SIZE = 40
 LONGEST_STRING = 2**32 - 1
 
 
@@ -207,6 +208,16 @@ class SnapshotReader:
                 self._fault = fault
         if self._fault is not None:
             raise DamagedError(str(self._fault), self._base + len(left))
+
+    def trailing(self) -> int:
+        """How many bytes follow the end; the mark that ends a transfer to a replica (redis-cli --rdb leaves
+        it on standard output) counts as none. Raises DamagedError.
+        """
+        count, head = 0, b""
+        for piece in self.rest():
+            count += len(piece)
+            head += piece[: MARK_SIZE - len(head)]
+        return 0 if count == MARK_SIZE and head.isalnum() else count
 
 
 def sound_keys(reader: SnapshotReader) -> Iterator[SnapshotKey]:

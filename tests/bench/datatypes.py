@@ -116,4 +116,4 @@ def measure(options: Options) -> Result:
         for work, pipeline in some:
             measured.append(compared(ours, theirs, work, pipeline, options))
     rows, data = zip(*measured, strict=True)
-    return Result("types", headers(options), list(rows), list(data))
+    return Result("datatypes", headers(options), list(rows), list(data))
