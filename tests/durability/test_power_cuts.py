@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,11 @@ from support.load import SECOND, Lane, Load, commands, plain
 from support.power_cut import Disk
 from support.recorder import Call, Event, NoCompilerError, Recorder, library
 from support.recovering import asking
-from support.servers import Server, start_rlite
+from support.servers import Server, start_rlite, wait_for
 from support.wire import Reader, Wire
 
 CUTS = 80 if os.environ.get("CI") == "true" else 30  # a record; beside those at each change of names
+SAVED = b"rdb_bgsave_in_progress:0"
 STATES = 6  # by chance, a cut
 
 
@@ -103,17 +104,20 @@ def told(load: Load, events: Sequence[Event]) -> dict[int, Told]:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One life of the server: the load as it was at its end, what clients were told, and the event it
-    began with.
+    """One life of the server: the load as it was at its end, what clients were told, and the event it began
+    with. saved: events by which a snapshot was said to be saved, and the steps of the lanes it has at least.
     """
 
     load: Load
     told: dict[int, Told]
     begun: int
+    saved: Sequence[tuple[int, list[int]]] = ()
 
     def floor(self, lane: Lane, event: int, cut_at: float, policy: str) -> int:
         """How many steps of a lane a cut before an event, at a time, must leave."""
         told = self.told[lane.number]
+        if policy == "snapshot":
+            return max((steps[lane.number] for at, steps in self.saved if at <= event), default=0)
         if policy == "always":
             return max(lane.begun, told.until(event))
         return told.by(cut_at - SECOND)
@@ -127,8 +131,10 @@ class Recording:
     events: list[Event]
     sessions: list[Session]
 
-    def check_cuts(self, policy: str, seed: int) -> int:
-        """Cuts at chosen events and checks what recovery finds. Returns how many states that were."""
+    def check_cuts(self, policy: str, seed: int, **directives: object) -> int:
+        """Cuts at chosen events and checks what recovery finds, by these directives. Returns how many states
+        that were.
+        """
         chance = random.Random(seed)
         chosen = self._chosen(chance)
         states = 0
@@ -152,8 +158,8 @@ class Recording:
                     place.mkdir()
                     state.write_to(place)
                     try:
-                        found = session.load.check(asking(place), floor)
-                        again = session.load.check(asking(place), floor)
+                        found = session.load.check(asking(place, **directives), floor)
+                        again = session.load.check(asking(place, **directives), floor)
                     except Exception as fault:
                         raise AssertionError(f"{where}: {fault}") from fault
                     assert again == found, f"{where}: a second start finds something else"
@@ -287,6 +293,74 @@ def test_under_always_a_power_cut_after_a_kill_takes_nothing_that_was_shown_sinc
     states = recording.check_cuts("always", seed)
     print(f"{states} states: {recording}")
     assert states > CUTS
+
+
+def test_a_power_cut_leaves_the_old_snapshot_or_the_new_one(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    saved: list[tuple[int, list[int]]] = []
+
+    def saving(load: Load, server: Server, recorder: Recorder) -> None:
+        for order in ("SAVE", "BGSAVE", "SAVE"):
+            steps_of(load, 100)
+            load.settle()
+            steps = [lane.acknowledged for lane in load.lanes]
+            with Wire(server.address, timeout=30) as wire:
+                wire.command(order)
+                if order == "BGSAVE":
+                    wait_for(
+                        lambda wire=wire: SAVED in plain(wire.command("INFO", "persistence")), "the snapshot"
+                    )
+            saved.append((len(recorder.events()), steps))
+
+    recording = record(tmp_path / "data", {"appendonly": "no"}, saving, seed=seed)
+    (session,) = recording.sessions
+    recording.sessions = [replace(session, saved=saved)]
+    states = recording.check_cuts("snapshot", seed, appendonly=False)
+    print(f"{states} states: {recording}")
+    assert states > 50
+
+
+def test_a_power_cut_while_a_server_recovers_from_one_takes_nothing_more(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+
+    def unsynced(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 150)
+        recorder.inject(Call.FSYNC, delay=0.2)  # the last turn's records are in no sync
+        steps_of(load, 1)
+
+    first = record(tmp_path / "first", {"appendfsync": "always"}, unsynced, seed=seed)
+    (session,) = first.sessions
+    for event in first.events:
+        first.disk.follow(event)
+    torn = states = 0
+    for number, state in enumerate(first.disk.states(chance, 40)):
+        found, again = tmp_path / f"{number}", tmp_path / f"again-{number}"
+        for place in (found, again):
+            place.mkdir()
+            state.write_to(place)
+        steps = session.load.check(asking(found), lambda lane: lane.begun)
+        if not list(found.rglob("*.lost-*")) or torn == 3:
+            continue
+        torn += 1
+        disk = Disk(again)
+        with Recorder(again) as recorder:
+            settings = {"appendonly": "yes", "appendfsync": "always", "save": ""}
+            start_rlite(again, settings, environment=recorder.environment).kill_group()
+            events = recorder.events()
+        for event in events:
+            for left in disk.states(chance, STATES):
+                states += 1
+                place = tmp_path / f"{number}-{states}"
+                place.mkdir()
+                left.write_to(place)
+                where = f"seed {seed}: {state.told}, then cut before {event}: {left.told}, kept in {place}"
+                assert session.load.check(asking(place), lambda lane: lane.begun) == steps, where
+                shutil.rmtree(place)
+            disk.follow(event)
+    print(f"{states} states of {torn} recoveries")
+    assert torn
+    assert states > 50
 
 
 @pytest.mark.parametrize("rewriting", [False, True])
