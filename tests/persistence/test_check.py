@@ -265,3 +265,24 @@ def test_zeros_behind_redis_commands_are_a_torn_tail(tmp_path: Path) -> None:
 
 def test_the_history_of_the_fixtures_is_a_replication_id() -> None:
     assert len(HISTORY) == 40
+
+
+def test_commands_that_are_missing_between_two_segments_are_damage(tmp_path: Path) -> None:
+    """Nothing is wrong with either: the first was cut between two records, and the next says so."""
+    logs = chain(2)
+    place = directory(tmp_path, logs)
+    path = place / "appendonly.1.aof"
+    path.write_bytes(logs[0].data[: logs[0].bounds[-2]])
+    report = checked(place)
+    assert report.verdict is Verdict.MIDDLE
+    (fault,) = report.damage
+    assert (fault.kind, fault.path.name) == (Kind.HOLE, "appendonly.2.aof")
+    assert f"{len(logs[0].resps[-1])} bytes of commands are missing" in fault.found
+
+
+def test_a_segment_made_ahead_that_holds_nothing_is_no_damage(tmp_path: Path) -> None:
+    logs = chain(1)
+    place = directory(tmp_path, [*logs, Log(first=logs[0].offset, salt=9)])
+    path = place / "appendonly.1.aof"
+    path.write_bytes(logs[0].data[: logs[0].bounds[-2]])
+    assert checked(place).verdict is Verdict.FINE

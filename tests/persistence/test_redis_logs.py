@@ -10,7 +10,10 @@ from support.recovering import digest, load
 from support.servers import Server, start_redis, wait_for
 from support.wire import Simple
 
+from rlite.engine.persistence import layout
+from rlite.engine.persistence.check import check
 from rlite.engine.persistence.outcome import DamageError, RecoveryError, Source
+from rlite.engine.persistence.reading import Verdict
 
 pytestmark = pytest.mark.peer("redis-server")
 FORMS = {
@@ -225,6 +228,26 @@ def test_an_unknown_command_is_refused_and_a_failing_one_is_told_once(
     assert loaded.get("b") == b"2"
     assert loaded.result.failed == 3
     assert sum("LPUSH" in record.getMessage() for record in caplog.records) == 1
+
+
+def test_a_log_with_any_byte_changed_is_judged_as_aof_check_judges_it(tmp_path: Path) -> None:
+    """What has no checksum can be changed into another good command; everything else is seen."""
+    data = START + TRANSACTION + resp("APPEND", "c", "xyz") + resp("SET", "d", 4)
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 1 + at % 255
+        path = plain(tmp_path, bytes(changed))
+        (found,) = layout.find(path)
+        meaning = check(path, found).verdict
+        try:
+            loaded = load(tmp_path, databases=1)
+        except DamageError:
+            assert meaning is Verdict.MIDDLE, at
+        except RecoveryError:
+            assert meaning in (Verdict.MIDDLE, Verdict.FINE), at  # a command that nobody knows
+        else:
+            assert meaning is (Verdict.TORN_TAIL if loaded.result.cut else Verdict.FINE), at
+        assert path.read_bytes() == changed
 
 
 def test_our_own_log_wins_over_one_of_redis(tmp_path: Path) -> None:

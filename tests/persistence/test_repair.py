@@ -485,3 +485,23 @@ def test_redis_log_goes_back_to_a_time_by_its_annotations(tmp_path: Path) -> Non
     bare.write_bytes(early)
     with pytest.raises(RefusedError, match="no times"):
         plan(bare, Wish(to_ms=5))
+
+
+@pytest.mark.parametrize("damage", ["cut between records", "a damaged record", "a missing segment"])
+def test_what_was_salvaged_is_loaded_by_a_server(tmp_path: Path, damage: str) -> None:
+    """Recovery refuses a log with a hole between its segments; a repaired one must not look like that."""
+    from support.recovering import load
+
+    logs = chain()
+    place = directory(tmp_path, logs)
+    path = place / "appendonly.2.aof"
+    match damage:
+        case "cut between records":
+            path.write_bytes(logs[1].data[: logs[1].bounds[-2]])
+        case "a damaged record":
+            path.write_bytes(bytes(logs[1].data[:-1]) + b"?")
+        case _:
+            path.unlink()
+    repaired(place, SALVAGE)
+    assert fine(place)
+    assert load(tmp_path).result.commands == (20 if damage == "a missing segment" else 29)

@@ -63,6 +63,9 @@ class Rewriter(Protocol):
     def ask(self) -> bool:
         """Begins, or (False) notes that it is to begin when another child is done."""
 
+    def later(self) -> None:
+        """Notes that it is to begin soon: the data are not what the log says."""
+
     def facts(self) -> Mapping[str, object]:
         """What INFO persistence says of the log."""
 

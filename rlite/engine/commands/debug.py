@@ -80,6 +80,8 @@ def reload(call: Call, words: list[bytes]) -> Reply:
         call.server.saves.reload(call.db, save=b"NOSAVE" not in words, flush=b"NOFLUSH" not in words)
     except (RliteError, OSError) as fault:
         raise CommandError(errors.DEBUG_RELOAD % fault) from None
+    if words and call.server.rewriter is not None:  # the log knows nothing of data from elsewhere
+        call.server.rewriter.later()
     return OK
 
 

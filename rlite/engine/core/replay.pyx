@@ -63,6 +63,21 @@ cdef inline bint named(const arg_t* name, const char* upper, size_t size) noexce
     return True
 
 
+cdef bint well_framed(const char* start, const arg_t* argv, int argc) noexcept nogil:
+    """Whether CR and LF stand around all that was read as a command; it is whole, so they can be looked at."""
+    cdef const char* p = start
+    cdef int i
+    while p[0] != c'\r':
+        p += 1
+    if p[1] != c'\n':
+        return False
+    for i in range(argc):
+        p = argv[i].data
+        if p[-2] != c'\r' or p[-1] != c'\n' or p[argv[i].size] != c'\r' or p[argv[i].size + 1] != c'\n':
+            return False
+    return True
+
+
 cdef class Replay:
     """The commands of a log, run into a keyspace.
 
@@ -279,12 +294,14 @@ cdef class Replay:
         return why
 
     cdef stop_t whole(self, const char* data, size_t size) noexcept nogil:
-        """One command, complete."""
+        """One command, complete, and each line of it ended as it must be: nothing else vouches for its lengths."""
         cdef parsed what
         self.broken_at = self.parse.pos
         what = parse_request(&self.parse, data, size)
         if what == PARSED_COMMAND:
-            return STOP_UNTIL
+            if well_framed(data + self.broken_at, self.parse.args + self.parse.base, self.parse.argc):
+                return STOP_UNTIL
+            what = PARSED_ERROR
         self.abandon()
         return STOP_SHORT if what == PARSED_MORE else STOP_RESP
 

@@ -139,7 +139,7 @@ def check(
         if part.role is Role.COMMANDS and how.until_offset is not None:
             how = replace(how, until_offset=max(how.until_offset - found.size, 0))
     whole = len(files) == len(layout.parts)
-    files = _with_history(layout, files, whole=whole)
+    files = _with_holes(layout, _with_history(layout, files, whole=whole))
     faults = (*layout.faults, *(fault for checked in files for fault in checked.reading.faults))
     return Report(path, layout, live, _verdict(layout, files), tuple(files), deep, faults)
 
@@ -213,6 +213,42 @@ def _with_history(layout: Layout, files: list[Checked], *, whole: bool) -> list[
         found[number] = replace(
             checked, reading=replace(checked.reading, faults=(fault, *checked.reading.faults))
         )
+    return found
+
+
+def _with_holes(layout: Layout, files: list[Checked]) -> list[Checked]:
+    """Tells where commands are missing between segments that are without a fault themselves.
+
+    A segment begins where the one before it ended, or earlier; one that begins later, and holds something,
+    says that what came before it was cut between two records.
+    """
+    if layout.form is not Form.OURS:
+        return files
+    found = list(files)
+    end = layout.ours.base_offset if layout.ours is not None and layout.ours.base else None
+    for number, checked in enumerate(files):
+        reading_ = checked.reading
+        if reading_.header is None and not checked.part.rdb:
+            end = reading_.offset_end if reading_.offset_end is not None else end
+            continue
+        if reading_.header is None:
+            continue
+        first = reading_.header.first
+        if (
+            end is not None
+            and first > end
+            and reading_.spans
+            and not any(c.reading.damage for c in files[:number])
+        ):
+            fault = Fault(
+                checked.part.path, Kind.HOLE, 0, 0, 0, f"a segment that goes on at offset {end}",
+                f"offset {first}: {first - end} bytes of commands are missing before it", grave=True,
+            )  # fmt: skip
+            found[number] = replace(checked, reading=replace(reading_, faults=(fault, *reading_.faults)))
+        if reading_.offset_end is not None:
+            end = reading_.offset_end
+        elif end is None:
+            end = first
     return found
 
 

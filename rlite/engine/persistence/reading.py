@@ -38,6 +38,7 @@ class Kind(StrEnum):
     HEADER = "bad-header"
     NEWER = "newer-version"
     FOREIGN = "foreign-history"
+    HOLE = "missing-commands"  # between two segments
     MISSING = "missing-file"
     MANIFEST = "bad-manifest"
     SNAPSHOT = "bad-snapshot"

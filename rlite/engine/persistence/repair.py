@@ -206,7 +206,7 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool) -> li
     stays = {checked.part.path: checked for checked in kept.files}
     changes: list[Change] = []
     headers: dict[str, Header] = {}
-    least = 0
+    least = working.ours.base_offset if working.ours is not None and working.ours.base else 0
     for checked in before.files:
         part, there = checked.part, stays.get(checked.part.path)
         if part.rdb:
@@ -237,6 +237,9 @@ def _header(reading: Reading, least: int, before: dict[str, Header], working: La
     if reading.header is not None:
         if reading.header.first < least:
             return replace(reading.header, first=least) if reading.spans else None
+        if reading.header.first > least and (before or (working.ours is not None and working.ours.base)):
+            # What is missing before it stays missing; it is to say so no more.
+            return replace(reading.header, first=least)
         return reading.header
     if reading.seed is None or reading.first_offset is None:
         return None

@@ -56,6 +56,10 @@ class Rewriter:
         self.start()
         return True
 
+    def later(self) -> None:
+        """Has one begin at the next look."""
+        self.scheduled = True
+
     def _look(self) -> None:
         """Begins a rewrite that is due; called twice a second."""
         journal, config = self._journal, self._journal.server.config
