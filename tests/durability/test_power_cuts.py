@@ -58,6 +58,11 @@ class Told:
         at = bisect.bisect_left(self.events, event)
         return self.steps[at - 1] if at else 0
 
+    def age_of_lost(self, steps: int, cut_at: float) -> float:
+        """How long before a cut the oldest of what was lost had been told; 0: nothing was lost."""
+        at = bisect.bisect_right(self.steps, steps)
+        return max(0.0, cut_at - self.seconds[at]) if at < len(self.seconds) else 0.0
+
     def by(self, seconds: float) -> int:
         at = bisect.bisect_right(self.seconds, seconds)
         return self.steps[at - 1] if at else 0
@@ -125,11 +130,14 @@ class Session:
 
 @dataclass(slots=True)
 class Recording:
-    """Loads on a server, and everything it did meanwhile. sessions: its lives, oldest first."""
+    """Loads on a server, and everything it did meanwhile. sessions: its lives, oldest first; oldest_lost:
+    how many seconds before a cut the oldest of what it took had been told.
+    """
 
     disk: Disk
     events: list[Event]
     sessions: list[Session]
+    oldest_lost: float = 0.0
 
     def check_cuts(self, policy: str, seed: int, **directives: object) -> int:
         """Cuts at chosen events and checks what recovery finds, by these directives. Returns how many states
@@ -163,6 +171,9 @@ class Recording:
                     except Exception as fault:
                         raise AssertionError(f"{where}: {fault}") from fault
                     assert again == found, f"{where}: a second start finds something else"
+                    for lane, steps in zip(session.load.lanes, found, strict=True):
+                        age = session.told[lane.number].age_of_lost(steps, moment)
+                        self.oldest_lost = max(self.oldest_lost, age)
                     shutil.rmtree(place)
             if event is not None:
                 self.disk.follow(event)
@@ -383,7 +394,8 @@ def test_under_everysec_a_power_cut_takes_nothing_that_is_a_second_old(
     directives = {"appendfsync": "everysec", "io-threads": "2"}
     recording = record(tmp_path / "data", directives, steadily, seed=seed)
     states = recording.check_cuts("everysec", seed)
-    print(f"{states} states: {recording}")
+    print(f"{states} states: {recording}, the oldest lost was told {recording.oldest_lost:.2f} s before")
+    assert 0 < recording.oldest_lost <= SECOND
     assert states > CUTS
 
 
