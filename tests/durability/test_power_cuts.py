@@ -22,8 +22,8 @@ from support.load import SECOND, Lane, Load, commands, plain
 from support.power_cut import Disk
 from support.recorder import Call, Event, NoCompilerError, Recorder, library
 from support.recovering import asking
-from support.servers import Server, start_rlite, wait_for
-from support.wire import Reader, Wire
+from support.servers import Server, start_redis, start_rlite, wait_for
+from support.wire import Int, Reader, Wire
 
 CUTS = 80 if os.environ.get("CI") == "true" else 30  # a record; beside those at each change of names
 SAVED = b"rdb_bgsave_in_progress:0"
@@ -445,3 +445,45 @@ os.rename("new", "old"); os.mkdir("sub"); os.truncate("old", 4100)
     later_block_alone = b"one" + bytes(4093) + whole[4096:]
     assert {b"old", b"one", whole, later_block_alone} <= set(found)
     assert None not in found  # a rename is there or it is not
+
+
+@pytest.mark.parametrize(
+    "source", ["snapshot", pytest.param("redis", marks=pytest.mark.peer("redis-server"))]
+)
+def test_a_power_cut_while_data_from_elsewhere_is_taken_over_takes_nothing(
+    tmp_path: Path, source: str
+) -> None:
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+    directory = tmp_path / "data"
+    directory.mkdir()
+    start = start_rlite if source == "snapshot" else start_redis
+    before = start(directory, {"appendonly": "no" if source == "snapshot" else "yes", "save": ""})
+    with Wire(before.address) as wire:
+        for n in range(200):
+            wire.command("SET", f"key:{n}", n)
+        if source == "snapshot":
+            wire.command("SAVE")
+    before.kill_group()
+    disk = Disk(directory)
+    with Recorder(directory) as recorder:
+        settings = {"appendonly": "yes", "appendfsync": "always", "save": ""}
+        server = start_rlite(directory, settings, environment=recorder.environment)
+        with Wire(server.address) as wire:
+            assert wire.command("DBSIZE") == Int(200)
+        server.kill_group()
+        events = recorder.events()
+    states = 0
+    for event in [*events, None]:
+        for left in disk.states(chance, STATES):
+            states += 1
+            place = tmp_path / f"{states}"
+            place.mkdir()
+            left.write_to(place)
+            where = f"seed {seed}: cut before {event}: {left.told}, kept in {place}"
+            assert asking(place)([(b"DBSIZE",)]) == [Int(200)], where
+            shutil.rmtree(place)
+        if event is not None:
+            disk.follow(event)
+    print(f"{states} states")
+    assert states > 50
