@@ -22,7 +22,7 @@ from support.power_cut import Disk
 from support.recorder import Call, NoCompilerError, Recorder, library
 from support.recovering import asking
 from support.servers import Server, StartError, start_rlite, wait_for
-from support.wire import Bulk, ClosedError, Err, Simple, Wire
+from support.wire import Bulk, ClosedError, Err, Int, Simple, Wire
 
 POLICIES = ("always", "everysec")
 MISCONF = b"MISCONF Errors writing to the AOF file: "
@@ -257,6 +257,39 @@ def test_a_rewrite_in_which_any_one_call_fails_loses_nothing(tmp_path: Path, err
         print(f"{calls} calls")
         assert calls > 8
         here.end()
+
+
+@pytest.mark.parametrize("order", ["SAVE", "BGSAVE"])
+def test_a_snapshot_in_which_any_one_call_fails_leaves_the_one_before(tmp_path: Path, order: str) -> None:
+    """The n-th call fails, for each n, until a snapshot makes fewer calls."""
+    more = {"appendonly": "no", "stop-writes-on-bgsave-error": "no"}
+    with bench(tmp_path, "no", **more) as here, Wire(here.server.address, timeout=30) as wire:
+        here.writer.write_many(5)
+        assert wire.command("SAVE") == Simple(b"OK")
+        kept, calls = 5, 0
+        for skip in range(40):
+            here.writer.write_many(5)
+            with here.recorder.fault(REWRITING, errno.EIO, skip=skip, times=1) as fault:
+                fine = not isinstance(wire.command(order), Err)
+                if order == "BGSAVE":
+                    wait_for(lambda: here.info("rdb_bgsave_in_progress") == "0", "the snapshot")
+                    fine = here.info("rdb_last_bgsave_status") == "ok"
+            here.reads_are_served()
+            if fine:
+                kept = len(here.writer.acknowledged)
+            copy = tmp_path / f"copy-{skip}"
+            shutil.copytree(here.directory, copy)
+            (size,) = asking(copy, appendonly=False)([(b"DBSIZE",)])
+            assert isinstance(size, Int)
+            assert kept <= size.value <= len(here.writer.acknowledged)
+            shutil.rmtree(copy)
+            if not fault.hits:
+                break
+            calls += 1
+            assert not list(here.directory.glob("*.part-*")), "what was begun is left behind"
+        assert fine
+        assert calls > 3
+        print(f"{calls} calls")
 
 
 def test_a_start_in_which_any_one_call_fails_says_so_and_harms_nothing(tmp_path: Path) -> None:

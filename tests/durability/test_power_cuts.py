@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -22,10 +22,11 @@ from support.load import SECOND, Lane, Load, commands, plain
 from support.power_cut import Disk
 from support.recorder import Call, Event, NoCompilerError, Recorder, library
 from support.recovering import asking
-from support.servers import Server, start_rlite
-from support.wire import Reader, Wire
+from support.servers import Server, start_redis, start_rlite, wait_for
+from support.wire import Int, Reader, Wire
 
 CUTS = 80 if os.environ.get("CI") == "true" else 30  # a record; beside those at each change of names
+SAVED = b"rdb_bgsave_in_progress:0"
 STATES = 6  # by chance, a cut
 
 
@@ -56,6 +57,11 @@ class Told:
         """By replies sent in the first so many events."""
         at = bisect.bisect_left(self.events, event)
         return self.steps[at - 1] if at else 0
+
+    def age_of_lost(self, steps: int, cut_at: float) -> float:
+        """How long before a cut the oldest of what was lost had been told; 0: nothing was lost."""
+        at = bisect.bisect_right(self.steps, steps)
+        return max(0.0, cut_at - self.seconds[at]) if at < len(self.seconds) else 0.0
 
     def by(self, seconds: float) -> int:
         at = bisect.bisect_right(self.seconds, seconds)
@@ -103,17 +109,20 @@ def told(load: Load, events: Sequence[Event]) -> dict[int, Told]:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """One life of the server: the load as it was at its end, what clients were told, and the event it
-    began with.
+    """One life of the server: the load as it was at its end, what clients were told, and the event it began
+    with. saved: events by which a snapshot was said to be saved, and the steps of the lanes it has at least.
     """
 
     load: Load
     told: dict[int, Told]
     begun: int
+    saved: Sequence[tuple[int, list[int]]] = ()
 
     def floor(self, lane: Lane, event: int, cut_at: float, policy: str) -> int:
         """How many steps of a lane a cut before an event, at a time, must leave."""
         told = self.told[lane.number]
+        if policy == "snapshot":
+            return max((steps[lane.number] for at, steps in self.saved if at <= event), default=0)
         if policy == "always":
             return max(lane.begun, told.until(event))
         return told.by(cut_at - SECOND)
@@ -121,14 +130,19 @@ class Session:
 
 @dataclass(slots=True)
 class Recording:
-    """Loads on a server, and everything it did meanwhile. sessions: its lives, oldest first."""
+    """Loads on a server, and everything it did meanwhile. sessions: its lives, oldest first; oldest_lost:
+    how many seconds before a cut the oldest of what it took had been told.
+    """
 
     disk: Disk
     events: list[Event]
     sessions: list[Session]
+    oldest_lost: float = 0.0
 
-    def check_cuts(self, policy: str, seed: int) -> int:
-        """Cuts at chosen events and checks what recovery finds. Returns how many states that were."""
+    def check_cuts(self, policy: str, seed: int, **directives: object) -> int:
+        """Cuts at chosen events and checks what recovery finds, by these directives. Returns how many states
+        that were.
+        """
         chance = random.Random(seed)
         chosen = self._chosen(chance)
         states = 0
@@ -152,11 +166,14 @@ class Recording:
                     place.mkdir()
                     state.write_to(place)
                     try:
-                        found = session.load.check(asking(place), floor)
-                        again = session.load.check(asking(place), floor)
+                        found = session.load.check(asking(place, **directives), floor)
+                        again = session.load.check(asking(place, **directives), floor)
                     except Exception as fault:
                         raise AssertionError(f"{where}: {fault}") from fault
                     assert again == found, f"{where}: a second start finds something else"
+                    for lane, steps in zip(session.load.lanes, found, strict=True):
+                        age = session.told[lane.number].age_of_lost(steps, moment)
+                        self.oldest_lost = max(self.oldest_lost, age)
                     shutil.rmtree(place)
             if event is not None:
                 self.disk.follow(event)
@@ -289,6 +306,74 @@ def test_under_always_a_power_cut_after_a_kill_takes_nothing_that_was_shown_sinc
     assert states > CUTS
 
 
+def test_a_power_cut_leaves_the_old_snapshot_or_the_new_one(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    saved: list[tuple[int, list[int]]] = []
+
+    def saving(load: Load, server: Server, recorder: Recorder) -> None:
+        for order in ("SAVE", "BGSAVE", "SAVE"):
+            steps_of(load, 100)
+            load.settle()
+            steps = [lane.acknowledged for lane in load.lanes]
+            with Wire(server.address, timeout=30) as wire:
+                wire.command(order)
+                if order == "BGSAVE":
+                    wait_for(
+                        lambda wire=wire: SAVED in plain(wire.command("INFO", "persistence")), "the snapshot"
+                    )
+            saved.append((len(recorder.events()), steps))
+
+    recording = record(tmp_path / "data", {"appendonly": "no"}, saving, seed=seed)
+    (session,) = recording.sessions
+    recording.sessions = [replace(session, saved=saved)]
+    states = recording.check_cuts("snapshot", seed, appendonly=False)
+    print(f"{states} states: {recording}")
+    assert states > 50
+
+
+def test_a_power_cut_while_a_server_recovers_from_one_takes_nothing_more(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+
+    def unsynced(load: Load, server: Server, recorder: Recorder) -> None:
+        steps_of(load, 150)
+        recorder.inject(Call.FSYNC, delay=0.2)  # the last turn's records are in no sync
+        steps_of(load, 1)
+
+    first = record(tmp_path / "first", {"appendfsync": "always"}, unsynced, seed=seed)
+    (session,) = first.sessions
+    for event in first.events:
+        first.disk.follow(event)
+    torn = states = 0
+    for number, state in enumerate(first.disk.states(chance, 40)):
+        found, again = tmp_path / f"{number}", tmp_path / f"again-{number}"
+        for place in (found, again):
+            place.mkdir()
+            state.write_to(place)
+        steps = session.load.check(asking(found), lambda lane: lane.begun)
+        if not list(found.rglob("*.lost-*")) or torn == 3:
+            continue
+        torn += 1
+        disk = Disk(again)
+        with Recorder(again) as recorder:
+            settings = {"appendonly": "yes", "appendfsync": "always", "save": ""}
+            start_rlite(again, settings, environment=recorder.environment).kill_group()
+            events = recorder.events()
+        for event in events:
+            for left in disk.states(chance, STATES):
+                states += 1
+                place = tmp_path / f"{number}-{states}"
+                place.mkdir()
+                left.write_to(place)
+                where = f"seed {seed}: {state.told}, then cut before {event}: {left.told}, kept in {place}"
+                assert session.load.check(asking(place), lambda lane: lane.begun) == steps, where
+                shutil.rmtree(place)
+            disk.follow(event)
+    print(f"{states} states of {torn} recoveries")
+    assert torn
+    assert states > 50
+
+
 @pytest.mark.parametrize("rewriting", [False, True])
 def test_under_everysec_a_power_cut_takes_nothing_that_is_a_second_old(
     tmp_path: Path, rewriting: bool
@@ -309,7 +394,8 @@ def test_under_everysec_a_power_cut_takes_nothing_that_is_a_second_old(
     directives = {"appendfsync": "everysec", "io-threads": "2"}
     recording = record(tmp_path / "data", directives, steadily, seed=seed)
     states = recording.check_cuts("everysec", seed)
-    print(f"{states} states: {recording}")
+    print(f"{states} states: {recording}, the oldest lost was told {recording.oldest_lost:.2f} s before")
+    assert 0 < recording.oldest_lost <= SECOND
     assert states > CUTS
 
 
@@ -359,3 +445,45 @@ os.rename("new", "old"); os.mkdir("sub"); os.truncate("old", 4100)
     later_block_alone = b"one" + bytes(4093) + whole[4096:]
     assert {b"old", b"one", whole, later_block_alone} <= set(found)
     assert None not in found  # a rename is there or it is not
+
+
+@pytest.mark.parametrize(
+    "source", ["snapshot", pytest.param("redis", marks=pytest.mark.peer("redis-server"))]
+)
+def test_a_power_cut_while_data_from_elsewhere_is_taken_over_takes_nothing(
+    tmp_path: Path, source: str
+) -> None:
+    seed = random.randrange(1 << 30)
+    chance = random.Random(seed)
+    directory = tmp_path / "data"
+    directory.mkdir()
+    start = start_rlite if source == "snapshot" else start_redis
+    before = start(directory, {"appendonly": "no" if source == "snapshot" else "yes", "save": ""})
+    with Wire(before.address) as wire:
+        for n in range(200):
+            wire.command("SET", f"key:{n}", n)
+        if source == "snapshot":
+            wire.command("SAVE")
+    before.kill_group()
+    disk = Disk(directory)
+    with Recorder(directory) as recorder:
+        settings = {"appendonly": "yes", "appendfsync": "always", "save": ""}
+        server = start_rlite(directory, settings, environment=recorder.environment)
+        with Wire(server.address) as wire:
+            assert wire.command("DBSIZE") == Int(200)
+        server.kill_group()
+        events = recorder.events()
+    states = 0
+    for event in [*events, None]:
+        for left in disk.states(chance, STATES):
+            states += 1
+            place = tmp_path / f"{states}"
+            place.mkdir()
+            left.write_to(place)
+            where = f"seed {seed}: cut before {event}: {left.told}, kept in {place}"
+            assert asking(place)([(b"DBSIZE",)]) == [Int(200)], where
+            shutil.rmtree(place)
+        if event is not None:
+            disk.follow(event)
+    print(f"{states} states")
+    assert states > 50

@@ -1,10 +1,12 @@
 """CONFIG SET appendonly: a log begins, and ends, while the server serves."""
 
+import errno
 from pathlib import Path
 
 import pytest
-from support.journals import digest, fill, info, served, wait_rewritten
-from support.servers import Server, wait_for
+from support.journals import digest, fill, info, served, there, wait_rewritten
+from support.recorder import Call, Recorder
+from support.servers import Server, start_rlite, wait_for
 from support.wire import Bulk, Err, Int, Simple
 
 
@@ -67,3 +69,47 @@ def test_a_directory_that_is_no_more_ends_no_connection(tmp_path: Path, policy: 
         assert wire.command("GET", "a") == Bulk(b"1"), reply
         wait_for(server.is_running, "the server")
         assert wire.command("INCR", "a") == Int(2)
+
+
+def test_a_kill_before_a_log_that_begins_has_its_base_leaves_what_was_there_before(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    directives = {"appendonly": "no", "save": "", "enable-debug-command": "yes"}
+    with Recorder(data) as recorder:
+        server = start_rlite(data, directives, environment=recorder.environment)
+        try:
+            fill(server, count=50)
+            with server.wire() as wire:
+                assert wire.command("SAVE") == Simple(b"OK")
+                before = digest(server)
+                recorder.inject(Call.FSYNC, path=".rdb", delay=30)  # the child is not done before the kill
+                turn(server, "yes")
+                wait_for(lambda: info(server, "aof_rewrite_in_progress") == "1", "the child")
+                wire.command("SET", "later", 1)
+        finally:
+            server.kill_group()
+    with served(data) as server:
+        assert digest(server) == before
+        assert there(data) >= {"appendonly.manifest"}
+        assert not [name for name in there(data) if "part" in name]
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_log_whose_base_cannot_be_put_in_place_begins_again_later(tmp_path: Path, renames: int) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    directives = {"appendonly": "no", "save": "", "enable-debug-command": "yes"}
+    with Recorder(data) as recorder:
+        server = start_rlite(data, directives, environment=recorder.environment)
+        try:
+            fill(server, count=50)
+            with recorder.fault(Call.RENAME, errno.EIO, path="appendonly", skip=renames, times=1):
+                turn(server, "yes")
+                wait_for(lambda: "the log was not rewritten" in server.log(), "the failure")
+            wait_for(lambda: info(server, "aof_rewrites") == "1", "another try", seconds=30)
+            fill(server, first=50, count=20)
+            before = digest(server)
+        finally:
+            server.kill_group()
+    with served(data) as server:
+        assert digest(server) == before

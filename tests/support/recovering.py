@@ -50,8 +50,8 @@ def digest(server: Context) -> bytes:
     return reply.text.encode()
 
 
-def asking(directory: Path) -> Callable[[Sequence[Sequence[bytes]]], list[Reply]]:
+def asking(directory: Path, **directives: object) -> Callable[[Sequence[Sequence[bytes]]], list[Reply]]:
     """Replies to commands by what lies in a directory, loaded as at a start. Raises what recovery raises."""
-    server = load(directory).server
+    server = load(directory, **directives).server
     client = Client()
     return lambda asked: [parse(encode(execute(server, client, list(command)), 2)) for command in asked]

@@ -45,10 +45,13 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A segment that has been made: its number, name, file and header."""
+    """A segment that has been made: its number, name, file and header. part: what it is called until it has a
+    base; None: it has its name.
+    """
 
     number: int
     name: str
+    part: Path | None
     descriptor: int
     header: segment.Header
 
@@ -172,11 +175,16 @@ class Journal:
     def path(self, name: str) -> Path:
         return self.directory / name
 
-    def new_segment(self, offset: int) -> Begun:
-        """Makes the next segment's file, on disk with its header when this returns. Raises OSError."""
+    def new_segment(self, offset: int, *, baseless: bool = False) -> Begun:
+        """Makes the next segment's file, on disk with its header when this returns. Raises OSError.
+
+        baseless: what it continues is in no file yet. Until it is, no start may take it for a log, nor for
+        what is left of one: it goes by another name.
+        """
         header = segment.Header.new(self.server.replication_id, offset)
         number, name = self._next, segment.segment_name(self.stem, self._next)
-        path = self.path(name)
+        part = files.part_of(self.path(name), os.getpid()) if baseless else None
+        path = part or self.path(name)
         descriptor = os.open(
             path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, files.MODE
         )
@@ -190,7 +198,7 @@ class Journal:
                 path.unlink()
             raise
         self._next += 1
-        return Begun(number, name, descriptor, header)
+        return Begun(number, name, part, descriptor, header)
 
     def put_manifest(self, to: Manifest) -> None:
         """Replaces the manifest. Raises OSError, the old one in force."""

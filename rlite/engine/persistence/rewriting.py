@@ -137,7 +137,7 @@ class Rewriter:
         """
         journal = self._journal
         with journal.changing:
-            begun = journal.new_segment(journal.log.offset)
+            begun = journal.new_segment(journal.log.offset, baseless=True)
             base = journal.path(segment.base_name(journal.stem, begun.number))
             offset = journal.log.offset
             try:
@@ -145,7 +145,7 @@ class Rewriter:
                 self._forks.start(
                     journal.PURPOSE, lambda db, page: self._write(db, page, base, offset),
                     lambda: journal.begin(begun, offset),
-                    done=lambda outcome: self._done(outcome, begun, base, offset, first=True),
+                    done=lambda outcome: self._done(outcome, begun, base, offset),
                 )  # fmt: skip
                 self.scheduled = False
             except BaseException:
@@ -165,7 +165,7 @@ class Rewriter:
         with contextlib.suppress(OSError, ManifestError):
             if journal.manifest is not former or journal.is_named(begun.name):
                 journal.put_manifest(former)
-            journal.path(begun.name).unlink()
+            (begun.part or journal.path(begun.name)).unlink()
 
     def _write(self, db: "Database", page: memoryview, base: Path, offset: int) -> None:
         """In the child: the new base, on disk when this returns."""
@@ -177,15 +177,15 @@ class Rewriter:
         )  # fmt: skip
         os.fsync(descriptor)
 
-    def _done(self, outcome: Outcome, begun: Begun, base: Path, offset: int, *, first: bool = False) -> None:
+    def _done(self, outcome: Outcome, begun: Begun, base: Path, offset: int) -> None:
         """The child has ended: its base takes the place of what it holds, or all stays as it is."""
         part = files.part_of(base, outcome.pid)
         self._last_cow = outcome.cow_bytes
         try:
             if outcome.fault:
                 self._failed(outcome.fault)
-                if first:
-                    self._give_up()
+                if begun.part is not None:
+                    self._give_up(begun)
                 return
             with self._journal.changing:
                 self._take_over(begun, part, base, offset)
@@ -194,6 +194,8 @@ class Rewriter:
             LOG.info("the log was rewritten in %.3f seconds", outcome.seconds)
         except OSError as fault:
             self._failed(os.strerror(fault.errno or 0))
+            if begun.part is not None:
+                self._give_up(begun)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink()
@@ -203,6 +205,8 @@ class Rewriter:
     def _take_over(self, begun: Begun, part: Path, base: Path, offset: int) -> None:
         journal = self._journal
         part.rename(base)
+        if begun.part is not None:
+            begun.part.rename(journal.path(begun.name))
         files.sync_directory(journal.directory)
         before = journal.manifest
         kept = before.segments[before.segments.index(begun.name) :]
@@ -214,7 +218,7 @@ class Rewriter:
                 with contextlib.suppress(OSError):
                     journal.path(name).unlink()
 
-    def _give_up(self) -> None:
+    def _give_up(self, begun: Begun) -> None:
         """A log that never got its base is none; it begins anew after a while."""
         keyspace = self._journal.server.keyspace
         db = Database(keyspace, 0)
@@ -223,6 +227,11 @@ class Rewriter:
             self._journal.end()
         finally:
             db.unlock()
+        with contextlib.suppress(OSError, ManifestError):
+            assert begun.part is not None
+            begun.part.unlink(missing_ok=True)
+            if not self._journal.is_named(begun.name):
+                self._journal.path(begun.name).unlink(missing_ok=True)
         self.scheduled = True
 
     def _failed(self, why: str) -> None:
