@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlite.engine.persistence.repair import Change, Plan, RefusedError, Wish
     from rlite.engine.persistence.surgery import Done
 
-SCHEMA = "rlite-aof-repair/1"
+SCHEMA = "rlite.aof-repair/1"
 
 
 @click.command("aof-repair", context_settings=SETTINGS)
