@@ -113,3 +113,15 @@ def test_a_log_whose_base_cannot_be_put_in_place_begins_again_later(tmp_path: Pa
             server.kill_group()
     with served(data) as server:
         assert digest(server) == before
+
+
+def test_a_server_that_stops_right_after_its_log_began_has_everything_next_time(tmp_path: Path) -> None:
+    with served(tmp_path, appendonly="no") as server:
+        with server.wire() as wire:
+            for n in range(100):
+                wire.command("MSET", *(word for i in range(1000) for word in (f"{n}:{i}", n)))
+        before = digest(server)
+        turn(server, "yes")
+        assert server.stop() == 0
+    with served(tmp_path) as server:
+        assert digest(server) == before

@@ -39,6 +39,7 @@ class Rewriter:
         self._last_cow = 0
         self._count = 0
         self._retry_at = 0.0
+        self.beginning = False  # the log has no base yet: what it holds is of no use without
         journal.tasks.append(self._look)
 
     # --- when ---
@@ -142,6 +143,7 @@ class Rewriter:
             offset = journal.log.offset
             try:
                 self._started = time.monotonic()
+                self.beginning = True
                 self._forks.start(
                     journal.PURPOSE, lambda db, page: self._write(db, page, base, offset),
                     lambda: journal.begin(begun, offset),
@@ -149,7 +151,7 @@ class Rewriter:
                 )  # fmt: skip
                 self.scheduled = False
             except BaseException:
-                self._started = None
+                self._started, self.beginning = None, False
                 if journal.server.journal is None:
                     self._undo(begun, journal.manifest)
                 raise
@@ -182,8 +184,12 @@ class Rewriter:
         part = files.part_of(base, outcome.pid)
         self._last_cow = outcome.cow_bytes
         try:
-            if outcome.fault:
+            if outcome.cancelled:
+                self._retry_at = time.monotonic() + RETRY_SECONDS
+                LOG.info("rewriting the log was ended")
+            elif outcome.fault:
                 self._failed(outcome.fault)
+            if outcome.fault:
                 if begun.part is not None:
                     self._give_up(begun)
                 return
@@ -200,7 +206,7 @@ class Rewriter:
             with contextlib.suppress(OSError):
                 part.unlink()
             self._last_seconds = int(outcome.seconds)
-            self._started = None
+            self._started, self.beginning = None, False
 
     def _take_over(self, begun: Begun, part: Path, base: Path, offset: int) -> None:
         journal = self._journal
