@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlite.engine.persistence.dumping import Shown
     from rlite.engine.persistence.reading import Fault
 
-SCHEMA = "rlite-aof-check/1"
+SCHEMA = "rlite.aof-check/1"
 COLUMNS = (
     "file", "kind", "note", "offset", "end", "record", "bytes_lost", "commands_lost", "expected", "found",
     "last_good_offset", "last_good_time",
@@ -272,7 +272,7 @@ def fault_text(fault: "Fault") -> str:
 
 # --- --dump ------------------------------------------------------------------------------------------------
 
-DUMP_SCHEMA = "rlite-aof-dump/1"
+DUMP_SCHEMA = "rlite.aof-dump/1"
 WORD = 64  # characters of a word that are shown on a line
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rlite.engine.persistence.repair import Change, Plan, RefusedError, Wish
     from rlite.engine.persistence.surgery import Done
 
-SCHEMA = "rlite-aof-repair/1"
+SCHEMA = "rlite.aof-repair/1"
 
 
 @click.command("aof-repair", context_settings=SETTINGS)
@@ -214,7 +214,7 @@ def plan_data(planned: "Plan", done: "Done | None", *, dry_run: bool) -> dict[st
         "verdict": planned.before.verdict.value, "dry_run": dry_run, "done": done is not None,
         "bytes_lost": planned.bytes_lost, "commands_lost": planned.commands_lost,
         "kept": {
-            "records": kept.total("records"), "commands": kept.total("commands"), "last_ms": last,
+            "records": kept.total("records"), "last_ms": last,
             "last_time": None if last is None else moment_text(last),
             "end_history_offset": ends[-1] if ends else None,
         },
@@ -231,7 +231,7 @@ def change_data(change: "Change") -> dict[str, object]:
     return {
         "action": change.act.value, "file": path_text(change.path), "size": change.size,
         "kept": [list(piece) for piece in change.keep], "lost": [list(piece) for piece in change.lost],
-        "bytes_lost": change.bytes_lost, "zeros": change.zeros,
+        "bytes_lost": change.bytes_lost, "commands_lost": change.commands, "zeros": change.zeros,
     }  # fmt: skip
 
 

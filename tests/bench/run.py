@@ -30,6 +30,7 @@ BENCHMARKS = (
     "snapshots",
     "durability",
     "version",
+    "checking",
 )
 
 

@@ -41,7 +41,7 @@ def torn(tmp_path: Path) -> Path:
 def damaged(tmp_path: Path) -> Path:
     """The directory of a log with a damaged record in the middle."""
     log = Log().fill(200)
-    log.data[log.bounds[100] + 30] ^= 1
+    log.data[log.bounds[100] + 34] ^= 1
     return directory(tmp_path, [log])
 
 
@@ -51,7 +51,7 @@ def damaged(tmp_path: Path) -> Path:
 def test_the_exit_code_says_what_was_found(tmp_path: Path, torn: Path) -> None:
     whole = directory(tmp_path / "whole", [Log().fill(3)])
     log = Log().fill(9)
-    log.data[log.bounds[3] + 30] ^= 1
+    log.data[log.bounds[3] + 34] ^= 1
     middle = directory(tmp_path / "middle", [log])
     assert rlite("aof-check", whole).returncode == 0
     assert rlite("aof-check", torn).returncode == 1
@@ -81,7 +81,7 @@ def test_json_has_a_schema_and_every_figure(damaged: Path) -> None:
     done = rlite("aof-check", "-o", "json", damaged)
     found = json.loads(done.stdout)
     assert done.stderr == ""
-    assert (found["schema"], found["verdict"]) == ("rlite-aof-check/1", "damage-in-the-middle")
+    assert (found["schema"], found["verdict"]) == ("rlite.aof-check/1", "damage-in-the-middle")
     (report,) = found["logs"]
     (fault,) = report["faults"]
     assert fault["kind"] == "bad-checksum"
@@ -100,7 +100,7 @@ def test_json_has_a_schema_and_every_figure(damaged: Path) -> None:
 def test_ndjson_is_a_line_a_fault_and_one_a_log_and_csv_a_row_a_fault(damaged: Path) -> None:
     lines = [json.loads(line) for line in rlite("aof-check", "-o", "ndjson", damaged).stdout.splitlines()]
     assert [line["type"] for line in lines] == ["fault", "log"]
-    assert {line["schema"] for line in lines} == {"rlite-aof-check/1"}
+    assert {line["schema"] for line in lines} == {"rlite.aof-check/1"}
     rows = list(csv.DictReader(io.StringIO(rlite("aof-check", "-o", "csv", damaged).stdout)))
     assert [row["kind"] for row in rows] == ["bad-checksum"]
 
@@ -137,7 +137,7 @@ def test_dump_shows_the_records_around_a_place(damaged: Path) -> None:
     assert '"SET" "key:99" "vvv"' in done.stdout
     assert '"SET" "key:101" "vvv"' in done.stdout
     found = json.loads(rlite("aof-check", "-o", "json", "--dump", str(log.bounds[100]), path).stdout)
-    assert found["schema"] == "rlite-aof-dump/1"
+    assert found["schema"] == "rlite.aof-dump/1"
     assert [piece["offset"] for piece in found["pieces"] if not piece["good"]] == [log.bounds[100]]
     assert rlite("aof-check", "--dump", "0", damaged).returncode == 2
 
@@ -274,7 +274,7 @@ def test_damage_in_the_middle_needs_salvage(damaged: Path) -> None:
     done = rlite("aof-repair", "--yes", "--salvage", "-o", "json", damaged)
     found = json.loads(done.stdout)
     assert done.returncode == 0
-    assert (found["schema"], found["done"], found["after"]) == ("rlite-aof-repair/1", True, "fine")
+    assert (found["schema"], found["done"], found["after"]) == ("rlite.aof-repair/1", True, "fine")
     assert found["commands_lost"] == 1
     assert kept(damaged / "appendonly.1.aof") == [
         content for number, content in enumerate(Log().fill(200).resps) if number != 100

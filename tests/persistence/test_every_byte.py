@@ -125,8 +125,11 @@ class Bench:
             before += sum(bound <= common for bound in log.bounds[1:])
             if common < len(log.data):
                 break
+        said = check(self.place, layout.find(self.place)[0]).verdict
         fresh(self.server)
         fault, done = self.recovered()
+        # What aof-check tells is what recovery does.
+        assert (fault is None) is (said in (Verdict.FINE, Verdict.TORN_TAIL)), said
         if fault is not None:
             headless = not readings[which].spans and (len(data) > SIZE or not data)
             assert meaning in (Verdict.MIDDLE, Verdict.UNREADABLE) or headless

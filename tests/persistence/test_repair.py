@@ -165,6 +165,39 @@ def test_a_last_segment_whose_header_was_cut_is_set_aside(tmp_path: Path) -> Non
         assert fine(place)
 
 
+def test_what_a_power_cut_kept_behind_a_lost_block_is_cut_off_with_it(tmp_path: Path) -> None:
+    log = Log().fill(3)
+    synced = len(log.data)
+    for number in range(6):
+        log.add(resp("SET", f"late:{number}", number), synced=synced)
+    place = directory(tmp_path, [log])
+    path = place / "appendonly.1.aof"
+    begin, end = log.bounds[4:6]
+    path.write_bytes(log.data[:begin] + bytes(end - begin) + log.data[end:])
+    planned, _ = repaired(place)
+    assert kept(path) == log.resps[:4]
+    assert planned.commands_lost == 4
+    assert planned.kept.total("records") == 4
+    assert fine(place)
+
+
+def test_a_hole_between_segments_is_bridged_by_salvage(tmp_path: Path) -> None:
+    logs = chain(2)
+    place = directory(tmp_path, logs)
+    path = place / "appendonly.1.aof"
+    path.write_bytes(logs[0].data[: logs[0].bounds[-3]])
+    assert {fault.kind for fault in check(place, layout.find(place)[0]).damage} == {Kind.HOLE}
+    with pytest.raises(RefusedError):
+        plan(place, TRUNCATE)
+    repaired(place, SALVAGE)
+    assert fine(place)
+    assert kept(path) == logs[0].resps[:-2]
+    assert kept(place / "appendonly.2.aof") == logs[1].resps
+    assert read_header((place / "appendonly.2.aof").read_bytes()).first == logs[1].first - sum(
+        map(len, logs[0].resps[-2:])
+    )
+
+
 def test_a_missing_segment_is_left_out_only_when_salvage_is_asked_for(tmp_path: Path) -> None:
     logs = chain()
     place = directory(tmp_path, logs)

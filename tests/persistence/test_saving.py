@@ -316,7 +316,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]
 
 
 def test_there_is_one_child_at_a_time(held: InProcess, tmp_path: Path) -> None:
-    wire, forks = held.wire(), held.server.forks
+    wire, forks = held.wire(), held.server.disk.forks
     wire.command("SET", "k", "v")
     assert wire.command("BGSAVE") == Simple(b"Background saving started")
     for again in (("BGSAVE",), ("BGSAVE", "SCHEDULE"), ("SAVE",)):
@@ -337,7 +337,7 @@ def test_there_is_one_child_at_a_time(held: InProcess, tmp_path: Path) -> None:
 
 
 def test_a_snapshot_may_wait_for_another_child(held: InProcess) -> None:
-    wire, forks = held.wire(), held.server.forks
+    wire, forks = held.wire(), held.server.disk.forks
 
     def waits(_db: Database, page: memoryview) -> None:
         while page[0] == 0:
@@ -355,10 +355,10 @@ def test_a_snapshot_may_wait_for_another_child(held: InProcess) -> None:
 
 
 def test_a_child_that_is_killed_leaves_nothing_behind(held: InProcess, tmp_path: Path) -> None:
-    wire, forks = held.wire(), held.server.forks
+    wire, forks = held.wire(), held.server.disk.forks
     wire.command("BGSAVE")
     assert forks.current is not None
-    wait_for((tmp_path / f"dump.rdb.tmp-{os.getpid()}-child").exists, "the child's file")
+    wait_for(lambda: any(tmp_path.glob("dump.rdb.part-*")), "the child's file")
     os.kill(forks.current.pid, signal.SIGKILL)
     wait_for(lambda: info(wire)["rdb_last_bgsave_status"] == "err", "its end")
     assert not list(tmp_path.iterdir())
@@ -367,10 +367,10 @@ def test_a_child_that_is_killed_leaves_nothing_behind(held: InProcess, tmp_path:
 
 def test_what_a_killed_servers_child_left_is_cleared_away(held: InProcess, tmp_path: Path) -> None:
     wire = held.wire()
-    (tmp_path / "dump.rdb.tmp-1-child").write_bytes(b"REDIS")
+    (tmp_path / "dump.rdb.part-1").write_bytes(b"REDIS")
     wire.command("BGSAVE")
-    assert held.server.forks.current is not None
-    held.server.forks.current.page[0] = 1
+    assert held.server.disk.forks.current is not None
+    held.server.disk.forks.current.page[0] = 1
     saved_and(wire, 1)
     assert [path.name for path in tmp_path.iterdir()] == ["dump.rdb"]
 
@@ -378,8 +378,8 @@ def test_what_a_killed_servers_child_left_is_cleared_away(held: InProcess, tmp_p
 def test_a_shutdown_ends_the_child(held: InProcess, tmp_path: Path) -> None:
     wire = held.wire()
     wire.command("BGSAVE")
-    assert held.server.forks.current is not None
-    pid = held.server.forks.current.pid
+    assert held.server.disk.forks.current is not None
+    pid = held.server.disk.forks.current.pid
     wire.send("SHUTDOWN")
     assert held.server.stopped.wait(10)
     with pytest.raises(ProcessLookupError):
@@ -454,11 +454,11 @@ def test_what_runs_under_the_locks_and_what_the_child_sees_are_one_moment() -> N
 
 
 def test_a_child_keeps_no_socket_and_no_lock_of_its_parent(held: InProcess, tmp_path: Path) -> None:
-    wire, forks = held.wire(), held.server.forks
+    wire, forks = held.wire(), held.server.disk.forks
     with (tmp_path / "lock").open("w"):
         wire.command("BGSAVE")
         assert forks.current is not None
-        part = tmp_path / f"dump.rdb.tmp-{os.getpid()}-child"
+        part = tmp_path / f"dump.rdb.part-{forks.current.pid}"
         wait_for(part.exists, "the child's file")
         files = Path(f"/proc/{forks.current.pid}/fd").iterdir()
         open_ = [path.readlink() for path in files if int(path.name) > 2]

@@ -72,7 +72,13 @@ def directory(root: Path, logs: Sequence[Log], *, stem: str = "appendonly", firs
     names = [f"{stem}.{number}.aof" for number in range(first, first + len(logs))]
     for name, log in zip(names, logs, strict=True):
         (place / name).write_bytes(log.data)
-    manifest.write(place / f"{stem}.manifest", Manifest(logs[-1].history, segments=tuple(names)))
+    last = logs[-1].history
+    older = [log.history for log in logs if log.history != last]
+    since = next(log.first for log in logs if log.history == last)
+    said = Manifest(
+        last, segments=tuple(names), previous=older[-1] if older else "", previous_end=since if older else 0
+    )
+    manifest.write(place / f"{stem}.manifest", said)
     return place
 
 

@@ -9,18 +9,11 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from rlite.engine.core.heap cimport heap_t
 from rlite.engine.core.log cimport Log, log_t
 from rlite.engine.core.members cimport hash_t
-from rlite.engine.core.platform cimport rl_load_int
+from rlite.engine.core.platform cimport (
+    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_trylock, pthread_mutex_unlock, rl_load_int,
+)
 from rlite.engine.core.siphash cimport siphash13
 from rlite.engine.core.table cimport entry_t, table_t
-
-cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t*, void*) noexcept
-    int pthread_mutex_lock(pthread_mutex_t*) noexcept
-    int pthread_mutex_trylock(pthread_mutex_t*) noexcept
-    int pthread_mutex_unlock(pthread_mutex_t*) noexcept
-    int pthread_mutex_destroy(pthread_mutex_t*) noexcept
 
 cdef enum:              # maxmemory-policy
     NOEVICTION = 0

@@ -9,15 +9,10 @@ Positions count bytes of files since the server started, over all segments: `app
 """
 from libc.stdint cimport int64_t, uint32_t
 
+from rlite.engine.core.platform cimport (
+    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
+)
 from rlite.engine.core.resp cimport out_t
-
-cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t*, void*) noexcept
-    int pthread_mutex_lock(pthread_mutex_t*) noexcept
-    int pthread_mutex_unlock(pthread_mutex_t*) noexcept
-    int pthread_mutex_destroy(pthread_mutex_t*) noexcept
 
 cdef enum policy_t:            # appendfsync
     FSYNC_NO = 0

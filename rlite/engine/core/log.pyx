@@ -267,7 +267,7 @@ cdef int tick(log_t* l, bint syncing) noexcept nogil:
     fd = l.fd
     target = l.written
     pthread_mutex_unlock(&l.file_mutex)
-    if syncing and not error and rl_load_int(&l.policy) == FSYNC_EVERYSEC and rl_load(&l.durable) < target:
+    if syncing and not error and rl_load(&l.durable) < target:
         rl_store_int(&l.syncing, 1)
         if rl_datasync(fd) != 0:
             error = errno
@@ -467,7 +467,7 @@ cdef class Log:
         return fine
 
     def tick(self, bint syncing=True) -> int:
-        """Writes, and under `everysec` syncs (`syncing`: if it may). Returns errno of what is wrong, 0: nothing."""
+        """Writes, and if it may (`syncing`) syncs. Returns errno of what is wrong, 0: nothing."""
         cdef int error = 0
         with nogil:
             if self.log.fd >= 0:

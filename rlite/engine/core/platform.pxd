@@ -36,3 +36,12 @@ cdef extern from "platform.h" nogil:
     void* rl_zeroed(size_t size) noexcept               # NULL when there is no memory
     void rl_zeroed_free(void* p, size_t size) noexcept
     void* rl_zeroed_grow(void* p, size_t size, size_t wanted) noexcept
+
+cdef extern from "pthread.h" nogil:
+    ctypedef struct pthread_mutex_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t*, void*) noexcept
+    int pthread_mutex_lock(pthread_mutex_t*) noexcept
+    int pthread_mutex_trylock(pthread_mutex_t*) noexcept
+    int pthread_mutex_unlock(pthread_mutex_t*) noexcept
+    int pthread_mutex_destroy(pthread_mutex_t*) noexcept

@@ -9,7 +9,9 @@ from rlite.engine.core.members cimport (
     field_t, fields_copy, fields_free, hash_t, member_t, members_copy, members_free, set_t,
 )
 from rlite.engine.core.packed cimport lp_bytes, lp_copy, lp_count, lp_sound
-from rlite.engine.core.platform cimport rl_granted, rl_load
+from rlite.engine.core.platform cimport (
+    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock, rl_granted, rl_load,
+)
 from rlite.engine.core.quicklist cimport node_t, ql_copy, ql_free, quick_t
 from rlite.engine.core.skiplist cimport zs_copy, zs_free, zset_t
 from rlite.engine.core cimport skiplist
@@ -17,13 +19,6 @@ from rlite.engine.core.streamlog cimport sl_audit, sl_copy, sl_free, stream_t
 from rlite.engine.core.table cimport (
     TYPE_HASH, TYPE_LIST, TYPE_SET, TYPE_STREAM, TYPE_ZSET, entry_t, table_each, table_size,
 )
-
-cdef extern from "pthread.h" nogil:
-    ctypedef struct pthread_mutex_t:
-        pass
-    int pthread_mutex_init(pthread_mutex_t*, void*) noexcept
-    int pthread_mutex_lock(pthread_mutex_t*) noexcept
-    int pthread_mutex_unlock(pthread_mutex_t*) noexcept
 
 cdef enum:
     FREED_AT_ONCE = 64         # elements of the largest value that is not left to another thread

@@ -1,9 +1,11 @@
 # cython: cdivision=True
 """A file looked at through a window that moves."""
 from libc.errno cimport EINTR, errno
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memmove
+
+from rlite.engine.core.platform cimport rl_read64
 
 cdef extern from "unistd.h" nogil:
     ssize_t pread(int fd, void* buf, size_t count, int64_t offset)
@@ -90,7 +92,7 @@ cdef int64_t window_nonzero(window_t* w, int64_t at, int64_t limit) noexcept nog
         if have == 0:
             return limit
         i = 0
-        while i + 8 <= have and (<const uint64_t*>(p + i))[0] == 0:
+        while i + 8 <= have and rl_read64(p + i) == 0:
             i += 8
         while i < have and p[i] == 0:
             i += 1

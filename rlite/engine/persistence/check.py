@@ -7,6 +7,7 @@ here it is put together: what follows what, whose history it is, what it all mea
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from rlite.engine.commands import declare_all
@@ -56,7 +57,11 @@ class Report:
     @property
     def lost(self) -> int:
         """Bytes that cannot be used."""
-        return sum(fault.size for fault in self.damage)
+        if self.verdict is not Verdict.TORN_TAIL:
+            return sum(fault.size for fault in self.damage)
+        # All from the first fault on: what stands behind it was not known to be on disk.
+        cut = [checked.reading for checked in self.files if checked.reading.damage]
+        return sum(found.size - found.damage[0].at for found in cut)
 
     @property
     def by_name(self) -> Mapping[bytes, int]:
@@ -123,25 +128,41 @@ def check(
     sizes = sizes_of(layout)
     how = How(arities(), deep, databases, seeds=_seeds(layout), until_offset=until_offset, until_ms=until_ms)
     files: list[Checked] = []
-    least = 0
+    least = layout.ours.base_offset if layout.ours is not None else 0
+    led = layout.ours is not None and layout.ours.base is not None  # whether it is known where the log begins
     for part in layout.parts:
         is_last = part is layout.parts[-1]
         closely = replace(how, live=live is not None and is_last)
         if part.role is Role.BASE:
             closely = replace(closely, until_offset=None, until_ms=None)
         found = _read(part, layout, least, size=sizes[part.path], how=closely, tick=tick)
+        header = found.header
+        if header is not None:
+            if not led:
+                least = max(least, header.first)
+            elif header.first > least and found.spans and not any(c.reading.damage for c in files):
+                found = _behind_a_hole(found, least, header.first)
+            led = True
         least = found.offset_end if found.offset_end is not None else least
-        if found.offset_end is None and found.header is not None:
-            least = max(least, found.header.first)
         files.append(Checked(part, found))
         if found.until:
             break
         if part.role is Role.COMMANDS and how.until_offset is not None:
             how = replace(how, until_offset=max(how.until_offset - found.size, 0))
     whole = len(files) == len(layout.parts)
-    files = _with_holes(layout, _with_history(layout, files, whole=whole))
+    files = _with_history(layout, files, whole=whole)
     faults = (*layout.faults, *(fault for checked in files for fault in checked.reading.faults))
     return Report(path, layout, live, _verdict(layout, files), tuple(files), deep, faults)
+
+
+def _behind_a_hole(found: Reading, least: int, first: int) -> Reading:
+    """A segment with records that does not begin where what comes before it has ended, or earlier: that was
+    cut between two records. (One without records may have been made ahead.)
+    """
+    expected = f"a segment that goes on at offset {least}"
+    said = f"one that begins at {first}: {first - least} bytes of commands are missing before it"
+    hole = Fault(found.path, Kind.HOLE, 0, 0, 0, expected, said, grave=True)
+    return replace(found, faults=(hole, *found.faults))
 
 
 def _read(part: Part, layout: Layout, least: int, *, size: int, how: How, tick: Tick) -> Reading:
@@ -195,6 +216,9 @@ def _with_history(layout: Layout, files: list[Checked], *, whole: bool) -> list[
             for between, other in ids[seen[history] + 1 : place]:
                 strange[between] = f"{history}, as before and behind it ({other} is not)"
         seen[history] = place
+    for (number, one), (_, other) in pairwise(ids):
+        if other == said.history and one not in (other, said.previous):
+            strange[number] = f"{said.previous or 'none'}, which the manifest names as the one before"
     found = list(files)
     for number, expected in strange.items():
         checked = files[number]
@@ -213,42 +237,6 @@ def _with_history(layout: Layout, files: list[Checked], *, whole: bool) -> list[
         found[number] = replace(
             checked, reading=replace(checked.reading, faults=(fault, *checked.reading.faults))
         )
-    return found
-
-
-def _with_holes(layout: Layout, files: list[Checked]) -> list[Checked]:
-    """Tells where commands are missing between segments that are without a fault themselves.
-
-    A segment begins where the one before it ended, or earlier; one that begins later, and holds something,
-    says that what came before it was cut between two records.
-    """
-    if layout.form is not Form.OURS:
-        return files
-    found = list(files)
-    end = layout.ours.base_offset if layout.ours is not None and layout.ours.base else None
-    for number, checked in enumerate(files):
-        reading_ = checked.reading
-        if reading_.header is None and not checked.part.rdb:
-            end = reading_.offset_end if reading_.offset_end is not None else end
-            continue
-        if reading_.header is None:
-            continue
-        first = reading_.header.first
-        if (
-            end is not None
-            and first > end
-            and reading_.spans
-            and not any(c.reading.damage for c in files[:number])
-        ):
-            fault = Fault(
-                checked.part.path, Kind.HOLE, 0, 0, 0, f"a segment that goes on at offset {end}",
-                f"offset {first}: {first - end} bytes of commands are missing before it", grave=True,
-            )  # fmt: skip
-            found[number] = replace(checked, reading=replace(reading_, faults=(fault, *reading_.faults)))
-        if reading_.offset_end is not None:
-            end = reading_.offset_end
-        elif end is None:
-            end = first
     return found
 
 

@@ -32,8 +32,8 @@ class Disk:
 
     def __init__(self, server: Context) -> None:
         self._server = server
-        self._forks = Forks(server.keyspace)
-        self.saves = server.saves = Saves(server, self._forks)
+        self.forks = Forks(server.keyspace)
+        self.saves = server.saves = Saves(server, self.forks)
         self.saves.history = self._history
         self._journal: Journal | None = None
         self._rewriter: Rewriter | None = None
@@ -88,7 +88,7 @@ class Disk:
         config = self._server.config
         directory = Path(config.text("dir")) / config.text("appenddirname")
         self._journal = Journal(self._server, directory)
-        self._rewriter = Rewriter(self._journal, self._forks)
+        self._rewriter = Rewriter(self._journal, self.forks)
         return self._journal
 
     # --- while it serves ---
@@ -136,7 +136,7 @@ class Disk:
     def _end_log(self) -> None:
         server = self._server
         assert self._journal is not None
-        self._forks.cancel(self._journal.PURPOSE)
+        self.forks.cancel(self._journal.PURPOSE)
         server.rewriter = None
         db = Database(server.keyspace, 0)
         db.lock_all()
@@ -156,7 +156,7 @@ class Disk:
             return True
         if not (saves.wanted_at_end() if save is None else save and saves.owed):
             return True
-        self._forks.cancel()
+        self.forks.cancel()
         db = Database(self._server.keyspace, 0)
         db.lock_all()
         try:
@@ -171,7 +171,7 @@ class Disk:
         """Writes what is left, and lets the directory go. Nobody changes anything any longer."""
         with self._changing:
             self._closed = True
-            self._forks.cancel()
+            self.forks.cancel()
             self.save_at_end(save)
             if self._journal is not None:
                 self._journal.close()

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("rlite.log")
 TICK_SECONDS = 0.5  # under everysec a change is on disk this long after it, and what a sync takes
+# Under `no`, where the system has written by then what is older: records must say what is on disk, or damage
+# there could not be told from a torn end.
+LAZY_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +76,20 @@ class Journal:
         self.manifest = Manifest(server.replication_id)
         self.changing = threading.RLock()
         self.tasks: list[Callable[[], None]] = []
-        self.syncing = (
-            True  # False: a child writes, and no-appendfsync-on-rewrite says to leave the disk to it
-        )
+        self.syncing = True  # False: a child writes, and no-appendfsync-on-rewrite leaves the disk to it
         self.base_bytes = 0  # of all files when the log was last rewritten
         self._closed_bytes = 0  # of all files but the segment that is being written
         self._next = 1
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = 0  # errno that was told of already
-        self.log.configure(config.text("appendfsync"))
-        config.subscribe("appendfsync", lambda value: self.log.configure(str(value)))
+        self._policy = ""
+        self._follow(config.text("appendfsync"))
+        config.subscribe("appendfsync", self._follow)
+
+    def _follow(self, policy: object) -> None:
+        self._policy = str(policy)
+        self.log.configure(self._policy)
 
     # --- life ---
 
@@ -230,8 +236,13 @@ class Journal:
     # --- twice a second ---
 
     def _watch(self) -> None:
+        synced = time.monotonic()
         while not self._stopping.wait(TICK_SECONDS):
-            self._tell(self.log.tick(self.syncing))
+            now = time.monotonic()
+            may = self.syncing and (self._policy != "no" or now - synced >= LAZY_SECONDS)
+            if may:
+                synced = now
+            self._tell(self.log.tick(may))
             for task in self.tasks:
                 try:
                     task()

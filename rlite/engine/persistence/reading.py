@@ -238,8 +238,8 @@ def _without_header(fault: Fault, descriptor: int, size: int, *, least: int, how
     fault = replace(fault, expected=f"a header of {segment.SIZE} bytes with its checksum")
     if seed is None:
         zeros = scan.nonzero(0) == size
-        behind = size > segment.SIZE and scan.nonzero(segment.SIZE) < size
-        # Without the salt nobody can say what that is worth.
+        # The header was on disk before any record: this is no torn tail, and nobody can say what it cost.
+        behind = size > segment.SIZE and not zeros
         lost = replace(fault, kind=Kind.ZEROS if zeros and size else Kind.HEADER, end=size, grave=behind)
         return Reading(
             fault.path, size, faults=(replace(lost, commands=0 if zeros else _heads(scan, 0, size)),)

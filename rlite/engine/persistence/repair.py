@@ -6,16 +6,18 @@ order, with the offsets they had.
 
 import os
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from rlite.engine.core.logscan import AofScan
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence import foreign, layout, redis_manifest, segment
 from rlite.engine.persistence.check import Checked, Report, check
 from rlite.engine.persistence.layout import Form, Layout, Part, Role
 from rlite.engine.persistence.manifest import Manifest
-from rlite.engine.persistence.reading import Fault, Kind, Reading, Tick, Verdict, no_tick
+from rlite.engine.persistence.reading import PIECE, Fault, Kind, Reading, Tick, Verdict, no_tick, opened
 from rlite.engine.persistence.segment import Header, HeaderError
 
 
@@ -75,6 +77,7 @@ class Change:
     head: bytes = b""
     lost: tuple[tuple[int, int], ...] = ()
     zeros: int = 0
+    commands: int = 0
 
     @property
     def bytes_lost(self) -> int:
@@ -100,9 +103,8 @@ class Plan:
 
     @property
     def commands_lost(self) -> int:
-        """Good ones that are left out, and those that seem to have stood where the damage is."""
-        good = self.before.total("commands") - self.kept.total("commands")
-        return good + sum(fault.commands for fault in self.before.damage)
+        """Those that begin, or seem to, in what is cut out."""
+        return sum(change.commands for change in self.changes)
 
 
 def plan(path: Path, wish: Wish, tick: Tick = no_tick) -> Plan:
@@ -132,7 +134,9 @@ def plan(path: Path, wish: Wish, tick: Tick = no_tick) -> Plan:
             "something durable was damaged, and good records stand behind it: truncation would lose those. "
             "--salvage keeps them and leaves out what is damaged",
         )
-    changes = _changes(working, before, kept, anew=anew)
+    if not wish.salvage:
+        kept = replace(kept, files=tuple(_cut(kept.files)))
+    changes = _changes(working, before, kept, anew=anew, salvage=wish.salvage)
     if not working.whole and any(change.act is Act.ASIDE for change in changes):
         raise RefusedError(Why.IMPOSSIBLE, "its header is damaged, and nothing in it can be believed")
     planned = Plan(path, working, wish, before, kept, tuple(changes))
@@ -142,6 +146,30 @@ def plan(path: Path, wish: Wish, tick: Tick = no_tick) -> Plan:
             f"{planned.bytes_lost} bytes would be lost, more than the {wish.max_loss} that may be",
         )
     return planned
+
+
+def _cut(files: tuple[Checked, ...]) -> Iterator[Checked]:
+    """What truncation leaves: all up to the first fault. Good records behind it go as well (nothing says
+    that they were on disk before it was), and so do segments behind that one, which hold none.
+    """
+    for checked in files:
+        reading = checked.reading
+        damage = reading.damage
+        if not damage:
+            yield checked
+            continue
+        first = damage[0]
+        if first.kind is Kind.HOLE:
+            return
+        spans = tuple(span for span in reading.spans if span[1] <= first.at)
+        if len(spans) < len(reading.spans):
+            reading = replace(
+                reading, spans=spans, records=max(first.record - 1, 0), last_ms=first.last_ms,
+                last_offset=first.last_offset, offset_end=None,
+            )  # fmt: skip
+        yield replace(checked, reading=reading)
+        if reading.header is not None:
+            return
 
 
 def _must_have_base(working: Layout, report: Report) -> None:
@@ -202,11 +230,13 @@ def _time(ms: int) -> str:
 # --- files -------------------------------------------------------------------------------------------------
 
 
-def _changes(working: Layout, before: Report, kept: Report, *, anew: bool) -> list[Change]:
+def _changes(working: Layout, before: Report, kept: Report, *, anew: bool, salvage: bool) -> list[Change]:
     stays = {checked.part.path: checked for checked in kept.files}
     changes: list[Change] = []
     headers: dict[str, Header] = {}
-    least = working.ours.base_offset if working.ours is not None and working.ours.base else 0
+    said = working.ours
+    least = said.base_offset if said is not None else 0
+    led = said is not None and said.base is not None
     for checked in before.files:
         part, there = checked.part, stays.get(checked.part.path)
         if part.rdb:
@@ -215,13 +245,21 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool) -> li
             changes += _of_commands(checked, there)
             continue
         reading = None if there is None else there.reading
-        header = None if reading is None else _header(reading, least, headers, working)
+        header = (
+            None
+            if reading is None
+            else _header(reading, least if led else 0, headers, working, salvage=salvage)
+        )
         if reading is None or header is None:
             changes.append(_aside(checked))
             continue
         headers[part.path.name] = header
         changes += _of_segment(checked, reading, header)
-        least = reading.offset_end if reading.offset_end is not None else max(least, header.first)
+        if reading.offset_end is not None:
+            least = reading.offset_end
+        elif not led:
+            least = header.first
+        led = True
     if working.form is Form.OURS and working.manifest is not None:
         changes += _manifest(working, headers, least, anew=anew)
     elif working.form is Form.REDIS:
@@ -229,16 +267,17 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool) -> li
     return changes
 
 
-def _header(reading: Reading, least: int, before: dict[str, Header], working: Layout) -> Header | None:
+def _header(
+    reading: Reading, least: int, before: dict[str, Header], working: Layout, *, salvage: bool
+) -> Header | None:
     """The header that a segment will have; None: it is left out, because nothing in it can be used."""
     kinds = {fault.kind for fault in reading.damage}
     if Kind.FOREIGN in kinds:
         return None
     if reading.header is not None:
-        if reading.header.first < least:
-            return replace(reading.header, first=least) if reading.spans else None
-        if reading.header.first > least and (before or (working.ours is not None and working.ours.base)):
-            # What is missing before it stays missing; it is to say so no more.
+        led = bool(before) or (working.ours is not None and working.ours.base is not None)
+        if salvage and led and reading.header.first > least:
+            # What is missing before it stays missing; a server goes on over that only if the header says so.
             return replace(reading.header, first=least)
         return reading.header
     if reading.seed is None or reading.first_offset is None:
@@ -312,14 +351,25 @@ def _rewrite(checked: Checked, keep: tuple[tuple[int, int], ...], head: bytes) -
         lost[0] = (min(max(lost[0][0], segment.SIZE), lost[0][1]), lost[0][1])
     worth = [piece for piece in lost if piece not in zeros and piece[1] > piece[0]]
     nothing = sum(end - start for start, end in lost if (start, end) in zeros)
-    return Change(Act.REWRITE, checked.part.path, size, keep, head, tuple(worth), nothing)
+    commands = _commands(checked.part.path, worth)
+    return Change(Act.REWRITE, checked.part.path, size, keep, head, tuple(worth), nothing, commands)
+
+
+def _commands(path: Path, ranges: Iterable[tuple[int, int]]) -> int:
+    """How many commands seem to begin in parts of a file."""
+    with opened(path) as (descriptor, size):
+        scan = AofScan(descriptor, size, 0)
+        return sum(
+            scan.heads(at, min(at + PIECE, end)) for start, end in ranges for at in range(start, end, PIECE)
+        )
 
 
 def _aside(checked: Checked) -> Change:
     size = checked.reading.size
     empty = not checked.reading.records and not any(f.commands for f in checked.reading.damage)
     lost = () if empty else ((min(segment.SIZE, size), size),)
-    return Change(Act.ASIDE, checked.part.path, size, lost=lost)
+    commands = _commands(checked.part.path, lost)
+    return Change(Act.ASIDE, checked.part.path, size, lost=lost, commands=commands)
 
 
 # --- manifests ---------------------------------------------------------------------------------------------
@@ -333,7 +383,12 @@ def _manifest(working: Layout, headers: dict[str, Header], end: int, *, anew: bo
     names = tuple(name for name in said.segments if name in headers)
     new = replace(said, segments=names, previous_end=min(said.previous_end, end))
     if names and headers[names[-1]].history not in (said.history, said.previous):
-        new = replace(new, history=headers[names[-1]].history, previous="", previous_end=0)
+        history = headers[names[-1]].history
+        older = [headers[name].history for name in names if headers[name].history != history]
+        since = [headers[name].first for name in names if headers[name].history == history]
+        new = replace(
+            new, history=history, previous=older[-1] if older else "", previous_end=since[0] if older else 0
+        )
     if new == said and not anew:
         return []
     size = path.stat().st_size if path.exists() else 0
