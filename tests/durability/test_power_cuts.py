@@ -337,15 +337,15 @@ def test_a_power_cut_while_a_server_recovers_from_one_takes_nothing_more(tmp_pat
 
     def unsynced(load: Load, server: Server, recorder: Recorder) -> None:
         steps_of(load, 150)
-        recorder.inject(Call.FSYNC, delay=0.2)  # the last turn's records are in no sync
-        steps_of(load, 1)
+        slow = recorder.inject(Call.FSYNC, delay=30, path=".aof")  # the last turn's records are in no sync
+        load.run(lambda: slow.hits > 0)
 
     first = record(tmp_path / "first", {"appendfsync": "always"}, unsynced, seed=seed)
     (session,) = first.sessions
     for event in first.events:
         first.disk.follow(event)
     torn = states = 0
-    for number, state in enumerate(first.disk.states(chance, 40)):
+    for number, state in enumerate(first.disk.states(chance, 80)):
         found, again = tmp_path / f"{number}", tmp_path / f"again-{number}"
         for place in (found, again):
             place.mkdir()
