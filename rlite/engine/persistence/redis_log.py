@@ -15,7 +15,7 @@ from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.config import Config
 from rlite.engine.core.replay import Replay
 from rlite.engine.errors import printable
-from rlite.engine.persistence import replaying
+from rlite.engine.persistence import redis_manifest, replaying
 from rlite.engine.persistence.feeding import feed, load_preamble
 from rlite.engine.persistence.outcome import (
     Cut,
@@ -27,7 +27,7 @@ from rlite.engine.persistence.outcome import (
     advice,
     told,
 )
-from rlite.engine.split_args import UnbalancedQuotes, split_args
+from rlite.engine.persistence.redis_manifest import RedisManifestError
 
 log = logging.getLogger("rlite")
 RDB_MAGIC = b"REDIS"
@@ -55,36 +55,11 @@ def plan(directory: Path, config: Config) -> Plan | None:
 
 
 def _listed(path: Path) -> list[Path]:
-    """The files that a manifest names, in order: lines of `file NAME seq N type T`, and more such pairs."""
-    base: list[Path] = []
-    after: list[tuple[int, Path]] = []
-    for number, line in enumerate(path.read_bytes().split(b"\n"), 1):
-        if not line or line.startswith(b"#"):
-            continue
-        try:
-            words = split_args(line)
-        except UnbalancedQuotes:
-            words = []
-        said = dict(zip(words[::2], words[1::2], strict=False))
-        name, sequence, kind = (said.get(word, b"") for word in (b"file", b"seq", b"type"))
-        if (
-            len(words) % 2
-            or not name
-            or b"/" in name
-            or not sequence.isdigit()
-            or kind not in (b"b", b"h", b"i")
-        ):
-            raise RecoveryError(f"{path}: line {number} is no line of a manifest: {printable(line)}")
-        each = path.with_name(name.decode("utf-8", "surrogateescape"))
-        if kind == b"b":
-            base.append(each)
-        elif kind == b"i":
-            if after and after[-1][0] >= int(sequence):
-                raise RecoveryError(f"{path}: line {number}: its number does not rise: {printable(line)}")
-            after.append((int(sequence), each))
-    if len(base) > 1:
-        raise RecoveryError(f"{path}: it names two base files")
-    return [*base, *(each for _, each in after)]
+    """The files that a manifest names, in order. Raises RecoveryError, OSError."""
+    try:
+        return [path.with_name(name) for name in redis_manifest.read(path).files]
+    except RedisManifestError as fault:
+        raise RecoveryError(f"{path}: {fault}") from None
 
 
 # --- loading -----------------------------------------------------------------------------------------------
