@@ -25,7 +25,7 @@ cdef struct log_t:
     int lost                   # published; errno: a sync failed, or a record could not be kept. Only a new base heals that
     int policy                 # published
     pthread_mutex_t mutex
-    out_t fresh                # records not yet taken to be written
+    out_t fresh                # records not yet taken to be written, nor summed
     uint32_t seed              # of the segment that `fresh` goes to
     int64_t offset             # of the history: where the next record's RESP begins; published
     int database               # that the last record left selected; -1: the segment has none yet
@@ -38,6 +38,7 @@ cdef struct log_t:
     int64_t segment_bytes      # written to this segment; published
     int former_fd              # of the segment that a switch has ended; -1: none
     out_t former               # what still belongs to it
+    uint32_t former_seed
     pthread_mutex_t sync_mutex # held by the thread that syncs each second; nothing is taken under it
     int syncing                # published; it is at it, so a write might have to wait
     int64_t durable            # published

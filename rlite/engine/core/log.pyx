@@ -6,7 +6,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
 
 from rlite.engine.core.platform cimport rl_bump, rl_load, rl_load_int, rl_store, rl_store_int, rl_wall_ms
-from rlite.engine.core.records cimport CRC_SIZE, HEAD_SIZE, seal_record
+from rlite.engine.core.records cimport CRC_SIZE, HEAD_SIZE, head_record, seal_records
 from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_raw, out_release, out_room
 
 cdef extern from *:
@@ -102,8 +102,8 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
         if many:
             memcpy(to + size, EXEC_RESP, EXEC_SIZE)
         unsynced = l.appended - rl_load(&l.durable)
-        seal_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first,
-                    <uint32_t>min(unsynced, <int64_t>0xffffffff), l.seed)
+        head_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first,
+                    <uint32_t>min(unsynced, <int64_t>0xffffffff))
         l.fresh.size += HEAD_SIZE + whole + CRC_SIZE
         l.database = last
         rl_bump(&l.offset, whole)
@@ -196,6 +196,7 @@ cdef int flush(log_t* l) noexcept nogil:
     l.taken = l.fresh
     l.fresh = spare
     pthread_mutex_unlock(&l.mutex)
+    seal_records(l.taken.data, l.taken.size, l.seed)       # not by those who append: they hold locks
     return write_taken(l)
 
 
@@ -418,6 +419,7 @@ cdef class Log:
             rl_bump(&l.written, left)
         else:                           # `taken` is empty: prepare_switch has written it
             l.former = l.fresh
+            l.former_seed = l.seed
             l.fresh.data = NULL
             l.fresh.size = l.fresh.cap = 0
         self._begin_segment(fd, size, seed)
@@ -430,6 +432,7 @@ cdef class Log:
         cdef int error = 0
         cdef size_t at = 0
         with nogil:
+            seal_records(l.former.data, l.former.size, l.former_seed)
             error = write_all(l.former_fd, l.former.data, l.former.size, &at)
             rl_bump(&l.written, l.former.size)
             if l.former_fd >= 0:

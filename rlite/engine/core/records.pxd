@@ -35,8 +35,9 @@ cdef inline uint32_t take32(const char* at) noexcept nogil:
 cdef inline int64_t take64(const char* at) noexcept nogil:
     return <int64_t>rl_le64(at)
 
-cdef void seal_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
-                      uint32_t unsynced, uint32_t seed) noexcept nogil      # its RESP is there; fills in what stands around it
+cdef void head_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
+                      uint32_t unsynced) noexcept nogil                     # writes all before its RESP
+cdef void seal_records(char* records, size_t size, uint32_t seed) noexcept nogil       # writes the CRC of each
 cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t seed, record_t* r) noexcept nogil
 cdef size_t next_record(const char* data, size_t size, size_t at, uint32_t seed, int64_t least,
                         record_t* r) noexcept nogil      # after damage: where a good one begins; `size`: nowhere
