@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from support.servers import (
 from support.wire import Bulk, Err, Simple, Wire
 
 from rlite.engine.engine import Engine
+from rlite.engine.persistence import manifest
 from rlite.engine.persistence.lock import DirectoryLock, LockedError, holder
 
 KEPT = {"appendonly": "yes", "save": "", "enable-debug-command": "yes"}
@@ -192,7 +194,8 @@ def test_a_torn_end_is_told_in_one_line_and_the_server_starts(tmp_path: Path) ->
 
 def test_a_log_of_another_history_is_refused(tmp_path: Path) -> None:
     first = Log(history="0" * 40).fill(3)
-    directory(tmp_path, [first, Log(first=first.offset, salt=9).fill(3)])
+    path = directory(tmp_path, [first, Log(first=first.offset, salt=9).fill(3)]) / "appendonly.manifest"
+    manifest.write(path, replace(manifest.read(path), previous=""))
     fault = failed(tmp_path)
     assert fault.exit_code == 3
     assert HISTORY in fault.log

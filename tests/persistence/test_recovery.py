@@ -241,7 +241,7 @@ def test_a_segment_of_another_history_is_refused(tmp_path: Path, which: int) -> 
         first = logs[-1].offset
     place = directory(tmp_path, logs)
     path = place / "appendonly.manifest"
-    manifest.write(path, replace(manifest.read(path), history=HISTORY))
+    manifest.write(path, replace(manifest.read(path), history=HISTORY, previous=""))
     with pytest.raises(RecoveryError, match="another log"):
         load(tmp_path)
 

@@ -193,7 +193,7 @@ def test_a_manifest_that_is_none_is_refused_with_its_line(tmp_path: Path, line: 
     parts = tmp_path / "appendonlydir"
     parts.mkdir()
     (parts / "appendonly.aof.manifest").write_text(f"# a remark\n{line}\n")
-    with pytest.raises(RecoveryError, match="line 2: .* is no line of a manifest"):
+    with pytest.raises(RecoveryError, match=r"line 2: .* is no line of a manifest"):
         load(tmp_path)
 
 
