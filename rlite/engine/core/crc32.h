@@ -3,7 +3,7 @@
  *
  * Where the processor multiplies without carry: sixteen bytes a step, folded into one register, then reduced (V. Gopal
  * et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction", 2009; the constants are powers of x
- * modulo the polynomial, reflected). Elsewhere, and for the last bytes: tables, eight bytes a step ("slicing by 8",
+ * modulo the polynomial, reflected). Elsewhere: tables, eight bytes a step ("slicing by 8",
  * M. Kounavis and F. Berry, 2005). Free of state but for tables that rl_crc_init fills once.
  */
 #ifndef RLITE_CRC32_H
@@ -31,7 +31,7 @@ static inline uint32_t rl_crc_tables(uint32_t crc, const unsigned char *p, size_
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #include <immintrin.h>
 
-#define RL_FOLD __attribute__((target("pclmul,sse4.1")))
+#define RL_FOLD __attribute__((target("pclmul,ssse3,sse4.1")))
 
 /* Moves what is in `x` on by 16 bytes (or 64, as the constants say) and adds what stands there. */
 RL_FOLD static inline __m128i rl_crc_step(__m128i x, __m128i by, __m128i next) {
@@ -39,14 +39,26 @@ RL_FOLD static inline __m128i rl_crc_step(__m128i x, __m128i by, __m128i next) {
 }
 RL_FOLD static inline __m128i rl_crc_load(const unsigned char *p) { return _mm_loadu_si128((const __m128i *)p); }
 
-/* n: a multiple of 16, and not 0. */
+/* n: 16 or more. What is more than whole blocks is taken first, as the end of a block of zeros, which add nothing. */
 RL_FOLD static uint32_t rl_crc_fold(uint32_t crc, const unsigned char *p, size_t n) {
+    static const unsigned char moves[48] = {
+        128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 0,   1,   2,   3,   4,   5,   6,   7,
+        8,   9,   10,  11,  12,  13,  14,  15,  128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128,
+    };
     const __m128i by16 = _mm_set_epi64x(0x0ccaa009e, 0x1751997d0);
     const __m128i by64 = _mm_set_epi64x(0x1c6e41596, 0x154442bd4);
     const __m128i last = _mm_set_epi64x(0, 0x163cd6124);
     const __m128i poly = _mm_set_epi64x(0x1f7011641, 0x1db710641); /* its inverse, and itself */
     const __m128i low = _mm_setr_epi32(~0, 0, ~0, 0);
     __m128i x = _mm_xor_si128(rl_crc_load(p), _mm_cvtsi32_si128((int)crc)), t;
+    size_t head = n & 15;
+    if (head) {
+        x = _mm_shuffle_epi8(x, rl_crc_load(moves + head));
+        t = _mm_shuffle_epi8(_mm_cvtsi32_si128((int)crc), rl_crc_load(moves + 16 + head)); /* what of the crc is behind it */
+        p += head;
+        n -= head;
+        x = rl_crc_step(x, by16, _mm_xor_si128(rl_crc_load(p), t));
+    }
     p += 16;
     n -= 16;
     if (n >= 112) { /* four registers, so that one need not wait for the other */
@@ -92,10 +104,7 @@ static void rl_crc_init(void) {
 }
 
 static inline uint32_t rl_crc32(uint32_t crc, const unsigned char *p, size_t n) {
-    size_t whole = rl_crc_folds ? n & ~(size_t)15 : 0;
-    crc = ~crc;
-    if (whole) crc = rl_crc_fold(crc, p, whole);
-    return ~rl_crc_tables(crc, p + whole, n - whole);
+    return ~(rl_crc_folds && n >= 16 ? rl_crc_fold(~crc, p, n) : rl_crc_tables(~crc, p, n));
 }
 
 #endif
