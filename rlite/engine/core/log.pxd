@@ -1,8 +1,8 @@
 """The log's memory side: who changes data appends, who is about to answer settles (see docs/internals/log-format.md).
 
-Records are put together under `mutex`, in the order in which the changes happened: whoever appends still holds the locks
+Records are put together under `lock`, in the order in which the changes happened: whoever appends still holds the locks
 of what it changed. `file_mutex` is held to write and, under `appendfsync always`, to sync: one sync serves all who wait
-for it. `mutex` may be taken under it, and under stripes; nothing is taken under `mutex`. Nobody who holds the GIL or a
+for it. `lock` may be taken under it, and under stripes; nothing is taken under `lock`. Nobody who holds the GIL or a
 stripe waits for `file_mutex`, and who holds it may then lock stripes (`Log.prepare_switch`).
 
 Positions count bytes of files since the server started, over all segments: `appended`, `written` and `durable` only grow.
@@ -24,7 +24,7 @@ cdef struct log_t:
     int refusing               # published; errno of why writes are refused, 0: they are not
     int lost                   # published; errno: a sync failed, or a record could not be kept. Only a new base heals that
     int policy                 # published
-    pthread_mutex_t mutex
+    int lock                   # held for as long as a record is copied
     out_t fresh                # records not yet taken to be written, nor summed
     uint32_t seed              # of the segment that `fresh` goes to
     int64_t offset             # of the history: where the next record's RESP begins; published

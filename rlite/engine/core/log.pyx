@@ -5,7 +5,9 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memmove
 
-from rlite.engine.core.platform cimport rl_bump, rl_load, rl_load_int, rl_store, rl_store_int, rl_wall_ms
+from rlite.engine.core.platform cimport (
+    rl_bump, rl_load, rl_load_int, rl_spin_lock, rl_spin_unlock, rl_store, rl_store_int, rl_wall_ms,
+)
 from rlite.engine.core.records cimport CRC_SIZE, HEAD_SIZE, head_record, seal_records
 from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_raw, out_release, out_room
 
@@ -82,7 +84,7 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
     cdef size_t whole
     cdef int64_t unsynced
     cdef char* to
-    pthread_mutex_lock(&l.mutex)
+    rl_spin_lock(&l.lock)
     if first != l.database:
         n = put_select(select, first)
     whole = n + size + (MULTI_SIZE + EXEC_SIZE if many else 0)
@@ -108,7 +110,7 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
         l.database = last
         rl_bump(&l.offset, whole)
         rl_bump(&l.appended, HEAD_SIZE + whole + CRC_SIZE)
-    pthread_mutex_unlock(&l.mutex)
+    rl_spin_unlock(&l.lock)
 
 
 cdef inline batch_t* batch_of(log_t* l) noexcept nogil:
@@ -191,11 +193,11 @@ cdef int flush(log_t* l) noexcept nogil:
     l.taken_at = l.taken.size = 0
     if l.taken.cap > KEEP:
         out_release(&l.taken)
-    pthread_mutex_lock(&l.mutex)
+    rl_spin_lock(&l.lock)
     spare = l.taken
     l.taken = l.fresh
     l.fresh = spare
-    pthread_mutex_unlock(&l.mutex)
+    rl_spin_unlock(&l.lock)
     seal_records(l.taken.data, l.taken.size, l.seed)       # not by those who append: they hold locks
     return write_taken(l)
 
@@ -293,7 +295,6 @@ cdef class Log:
         self.log = <log_t*>calloc(1, sizeof(log_t))
         if self.log == NULL:
             raise MemoryError
-        pthread_mutex_init(&self.log.mutex, NULL)
         pthread_mutex_init(&self.log.file_mutex, NULL)
         pthread_mutex_init(&self.log.sync_mutex, NULL)
         self.log.fd = self.log.former_fd = -1
@@ -310,7 +311,6 @@ cdef class Log:
         out_release(&self.log.fresh)
         out_release(&self.log.taken)
         out_release(&self.log.former)
-        pthread_mutex_destroy(&self.log.mutex)
         pthread_mutex_destroy(&self.log.file_mutex)
         pthread_mutex_destroy(&self.log.sync_mutex)
         free(self.log)
@@ -411,7 +411,7 @@ cdef class Log:
         """
         cdef log_t* l = self.log
         cdef int64_t left
-        pthread_mutex_lock(&l.mutex)
+        rl_spin_lock(&l.lock)
         left = l.fresh.size + l.taken.size - l.taken_at
         l.former_fd = l.fd
         if forsake:
@@ -423,7 +423,7 @@ cdef class Log:
             l.fresh.data = NULL
             l.fresh.size = l.fresh.cap = 0
         self._begin_segment(fd, size, seed)
-        pthread_mutex_unlock(&l.mutex)
+        rl_spin_unlock(&l.lock)
 
     def finish_switch(self) -> int:
         """The last step, no lock held: the old segment is complete and on disk before anything of the new one is written.

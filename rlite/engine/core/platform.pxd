@@ -21,6 +21,8 @@ cdef extern from "platform.h" nogil:
     uint64_t rl_le64(const void* p) noexcept
     void rl_put_le32(void* p, uint32_t v) noexcept
     void rl_put_le64(void* p, uint64_t v) noexcept
+    void rl_spin_lock(int* p) noexcept
+    void rl_spin_unlock(int* p) noexcept
     int rl_lock_a_while(void* mutex) noexcept           # a pthread mutex; 0: held
     void rl_pause() noexcept                            # in a loop that waits for another thread
     int rl_unlikely(int v) noexcept
