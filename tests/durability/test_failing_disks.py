@@ -385,6 +385,9 @@ def test_a_full_file_system_that_has_room_again(tmp_path: Path, policy: str) -> 
         assert writer.texts == {MISCONF + b"No space left on device"}
         with Wire(server.address) as wire:
             assert wire.command("GET", f"key:{writer.acknowledged[0]}") == Bulk(writer.value)
+            if policy == "always":  # that there is no room is found out before anything is changed
+                assert not writer.doubtful
+                assert wire.command("DBSIZE") == Int(len(writer.acknowledged))
         (inside / "ballast").unlink()
         writer.until_taken()
         writer.write_many(20)

@@ -36,6 +36,7 @@ cdef struct log_t:
     size_t taken_at
     int64_t written            # published
     int64_t segment_bytes      # written to this segment; published
+    int64_t reserved           # up to here it has blocks, written or not
     int former_fd              # of the segment that a switch has ended; -1: none
     out_t former               # what still belongs to it
     uint32_t former_seed

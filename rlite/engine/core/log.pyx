@@ -13,23 +13,44 @@ from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_raw, out
 
 cdef extern from *:
     """
+    #include <errno.h>
+    #include <fcntl.h>
+    #include <sys/stat.h>
     #include <unistd.h>
     #if defined(__APPLE__)
     #define rl_datasync(fd) fsync(fd)
     #else
     #define rl_datasync(fd) fdatasync(fd)
     #endif
+    /* Blocks for the next bytes of a file, its size left alone. 0; or ENOSPC and its kind: there are none. Where a file
+     * system knows no such thing, or has another reason, it is taken for done: a write will tell. */
+    static inline int rl_reserve(int fd, int64_t from, int64_t size) {
+    #ifdef FALLOC_FL_KEEP_SIZE
+        if (fallocate(fd, FALLOC_FL_KEEP_SIZE, from, size) != 0 && (errno == ENOSPC || errno == EDQUOT)) return errno;
+    #else
+        (void)fd, (void)from, (void)size;
+    #endif
+        return 0;
+    }
+    /* Gives back what was reserved and not used. */
+    static inline void rl_trim(int fd) {
+        struct stat s;
+        if (fstat(fd, &s) == 0 && S_ISREG(s.st_mode) && ftruncate(fd, s.st_size) != 0) return;
+    }
     static __thread void *rl_batch;      /* of this thread; see batch_t */
     static inline void *rl_batch_get(void) { return rl_batch; }
     static inline void rl_batch_set(void *batch) { rl_batch = batch; }
     """
     int rl_datasync(int fd) nogil
+    int rl_reserve(int fd, int64_t at, int64_t size) nogil
+    void rl_trim(int fd) nogil
     ssize_t c_write "write" (int fd, const void* data, size_t size) nogil
     int c_close "close" (int fd) nogil
     void* rl_batch_get() nogil
     void rl_batch_set(void* batch) nogil
 
 cdef enum:
+    RESERVE = 1 << 19          # bytes of a segment that have blocks before there are records for them, under `always`
     RELIEF = 1 << 16           # bytes that are written before the end of a turn
     KEEP = 1 << 18             # a larger buffer is given back once it is written
     PATIENCE = 1 << 25         # bytes that may wait for a sync to end, before somebody writes all the same
@@ -184,6 +205,22 @@ cdef int write_taken(log_t* l) noexcept nogil:
     return error
 
 
+cdef int reserve(log_t* l) noexcept nogil:
+    """Makes sure of room for what comes next (`file_mutex` is held, or nobody is there). Returns 0 or errno.
+
+    Under `always` nobody may be shown what the disk might not take: that there is no room is found out before a command
+    has changed anything, not behind it.
+    """
+    cdef int error
+    cdef int64_t used = rl_load(&l.segment_bytes)
+    if rl_load_int(&l.policy) != FSYNC_ALWAYS or used + RESERVE // 2 <= l.reserved:
+        return 0
+    error = rl_reserve(l.fd, used, RESERVE)
+    if not error:
+        l.reserved = used + RESERVE
+    return error
+
+
 cdef int flush(log_t* l) noexcept nogil:
     """Writes what is there (`file_mutex` is held). Returns 0 or errno; what could not be written is kept, and goes first."""
     cdef out_t spare
@@ -200,6 +237,16 @@ cdef int flush(log_t* l) noexcept nogil:
     rl_spin_unlock(&l.lock)
     seal_records(l.taken.data, l.taken.size, l.seed)       # not by those who append: they hold locks
     return write_taken(l)
+
+
+cdef int flush_and_reserve(log_t* l) noexcept nogil:
+    """As `flush`; sets `refusing` as it goes, and looks for room for what comes next."""
+    cdef int error = flush(l)
+    if not error:
+        rl_store_int(&l.refusing, l.lost if l.lost else reserve(l))
+    else:
+        rl_store_int(&l.refusing, error)
+    return error
 
 
 cdef int sync(log_t* l) noexcept nogil:
@@ -232,10 +279,8 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
     if (l.durable if always else l.written) < target:
         error = rl_load_int(&l.lost)
         if not error:
-            error = flush(l)
-            if error:
-                rl_store_int(&l.refusing, error)
-            elif always:
+            error = flush_and_reserve(l)
+            if not error and always:
                 error = sync(l)
                 if error:
                     lose(l, error)
@@ -245,14 +290,11 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
 
 cdef void log_relieve(log_t* l) noexcept nogil:
     """Writes what has piled up in the middle of a turn, while it is still in the processor's cache."""
-    cdef int error
     if rl_load(&l.appended) - rl_load(&l.written) < RELIEF or rl_load_int(&l.refusing) or rl_load_int(&l.syncing):
         return
     pthread_mutex_lock(&l.file_mutex)
     if not l.lost:
-        error = flush(l)
-        if error:
-            rl_store_int(&l.refusing, error)
+        flush_and_reserve(l)
     pthread_mutex_unlock(&l.file_mutex)
 
 
@@ -262,9 +304,10 @@ cdef int tick(log_t* l, bint syncing) noexcept nogil:
     cdef int64_t target
     pthread_mutex_lock(&l.file_mutex)
     error = l.lost
-    if not error:
-        error = flush(l)
+    if error:
         rl_store_int(&l.refusing, error)
+    else:
+        error = flush_and_reserve(l)
     # Whoever ends this segment takes sync_mutex before it closes the file; a switch needs file_mutex first.
     pthread_mutex_lock(&l.sync_mutex)
     fd = l.fd
@@ -280,7 +323,7 @@ cdef int tick(log_t* l, bint syncing) noexcept nogil:
             rl_store(&l.durable, target)
         rl_store_int(&l.syncing, 0)
     pthread_mutex_unlock(&l.sync_mutex)
-    return error
+    return error if error else rl_load_int(&l.refusing)
 
 
 # --- for Python ----------------------------------------------------------------------------------------------------------
@@ -371,7 +414,15 @@ cdef class Log:
 
     def configure(self, str policy):
         """appendfsync: a word of POLICIES."""
+        cdef int error
         rl_store_int(&self.log.policy, POLICIES[policy])
+        with nogil:
+            pthread_mutex_lock(&self.log.file_mutex)
+            if self.log.fd >= 0 and not self.log.lost:
+                error = reserve(self.log)
+                if error:
+                    rl_store_int(&self.log.refusing, error)
+            pthread_mutex_unlock(&self.log.file_mutex)
 
     def open(self, int fd, int64_t size, uint32_t seed, int64_t offset):
         """Begins to log, to a new file of `size` bytes (its header), which is the log's from here on. offset: of the
@@ -379,13 +430,14 @@ cdef class Log:
         self.log.offset = offset
         self._begin_segment(fd, size, seed)
         rl_store_int(&self.log.lost, 0)
-        rl_store_int(&self.log.refusing, 0)
+        rl_store_int(&self.log.refusing, reserve(self.log))
         rl_store_int(&self.log.on, 1)
 
     cdef void _begin_segment(self, int fd, int64_t size, uint32_t seed) noexcept:
         self.log.fd = fd
         self.log.seed = seed
         self.log.database = -1
+        self.log.reserved = size
         rl_store(&self.log.segment_bytes, size)
 
     def prepare_switch(self) -> int:
@@ -424,6 +476,8 @@ cdef class Log:
             l.fresh.size = l.fresh.cap = 0
         self._begin_segment(fd, size, seed)
         rl_spin_unlock(&l.lock)
+        if not l.lost:
+            rl_store_int(&l.refusing, reserve(l))
 
     def finish_switch(self) -> int:
         """The last step, no lock held: the old segment is complete and on disk before anything of the new one is written.
@@ -438,6 +492,7 @@ cdef class Log:
             if l.former_fd >= 0:
                 if not error and at and rl_datasync(l.former_fd) != 0:
                     error = errno
+                rl_trim(l.former_fd)
                 pthread_mutex_lock(&l.sync_mutex)
                 c_close(l.former_fd)
                 l.former_fd = -1
@@ -487,6 +542,7 @@ cdef class Log:
                 error = flush(self.log)
                 if not error:
                     error = sync(self.log)
+                rl_trim(self.log.fd)
                 pthread_mutex_lock(&self.log.sync_mutex)
                 c_close(self.log.fd)
                 self.log.fd = -1
