@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from rlite.engine.core.errors cimport E_INVALID_EXPIRE, E_MUST_BE_POSITIVE, E_NOT_AN_INTEGER, E_WRONG_ARITY
 from rlite.engine.core.keyspace cimport hash_key, keyspace_t, stripe_index
 from rlite.engine.core.log cimport log_append, log_lose, log_t
-from rlite.engine.core.resp cimport arg_t, out_bulk, out_error, out_t, parse_int
+from rlite.engine.core.resp cimport arg_t, out_bulk, out_error, out_t, parse_int, well_framed
 
 
 cdef bint fold_name(const char* p, size_t size, uint64_t* word) noexcept nogil:
@@ -72,21 +72,6 @@ cdef void event(call_t* c, int key, const char* name, char kind) noexcept nogil:
     c.event_count += 1
 
 
-cdef bint as_we_write(const call_t* c, const char* raw, size_t size) noexcept nogil:
-    """Whether a request stands in RESP as we would write it: our parser, like Redis's, takes any byte for a line feed."""
-    cdef const char* at
-    cdef int i
-    for i in range(c.argc):
-        at = c.argv[i].data
-        if (at - 2)[0] != c'\r' or (at - 1)[0] != c'\n' or at[c.argv[i].size] != c'\r' or at[c.argv[i].size + 1] != c'\n':
-            return False
-    # The line that counts the arguments ends right before the `$` of the first.
-    i = 1
-    while raw[i] != c'\r':
-        i += 1
-    return raw[i + 1] == c'\n' and raw[i + 2] == c'$' and raw + size == c.argv[c.argc - 1].data + c.argv[c.argc - 1].size + 2
-
-
 cdef void log_change(call_t* c, const char* raw, size_t size) noexcept nogil:
     """Logs what a command has done, under its locks. raw: the request as it came; NULL: it is put together from its
     arguments."""
@@ -94,7 +79,7 @@ cdef void log_change(call_t* c, const char* raw, size_t size) noexcept nogil:
     cdef int64_t ms = c.now_ns // 1000000 + c.ks.wall_offset_ms
     cdef int i
     cdef out_t* o
-    if not c.effect.size and raw != NULL and as_we_write(c, raw, size):
+    if not c.effect.size and raw != NULL and well_framed(raw, c.argv, c.argc):
         log_append(l, c.database, ms, raw, size)
         return
     if not c.effect.size:

@@ -19,7 +19,7 @@ from rlite.engine.core.records cimport (
 )
 from rlite.engine.core.resp cimport (
     PARSED_COMMAND, PARSED_ERROR, PARSED_INLINE, PARSED_MORE, PARSED_NOTHING, arg_t, out_release, out_t, parse_init,
-    parse_int, parse_release, parse_request, parse_reset, parse_t, parsed,
+    parse_int, parse_release, parse_request, parse_reset, parse_t, parsed, well_framed,
 )
 from rlite.engine.core.table cimport table_prefetch, table_prefetch_entry
 
@@ -59,21 +59,6 @@ cdef inline bint named(const arg_t* name, const char* upper, size_t size) noexce
         return False
     for i in range(size):
         if (<unsigned char>name.data[i] & 0xdf) != <unsigned char>upper[i]:
-            return False
-    return True
-
-
-cdef bint well_framed(const char* start, const arg_t* argv, int argc) noexcept nogil:
-    """Whether CR and LF stand around all that was read as a command; it is whole, so they can be looked at."""
-    cdef const char* p = start
-    cdef int i
-    while p[0] != c'\r':
-        p += 1
-    if p[1] != c'\n':
-        return False
-    for i in range(argc):
-        p = argv[i].data
-        if p[-2] != c'\r' or p[-1] != c'\n' or p[argv[i].size] != c'\r' or p[argv[i].size + 1] != c'\n':
             return False
     return True
 

@@ -125,6 +125,21 @@ cdef void parse_reset(parse_t* p) noexcept nogil             # forgets complete 
 cdef void parse_release(parse_t* p) noexcept nogil
 cdef parsed parse_request(parse_t* p, const char* buf, size_t size) noexcept nogil
 
+cdef inline bint well_framed(const char* start, const arg_t* argv, int argc) noexcept nogil:
+    """Whether CR and LF stand around all that was read as a command, which is whole: our parser, like Redis's, takes any
+    byte for the LF."""
+    cdef const char* p = start
+    cdef int i
+    while p[0] != c'\r':
+        p += 1
+    if (p + 1)[0] != c'\n':
+        return False
+    for i in range(argc):
+        p = argv[i].data
+        if (p - 2)[0] != c'\r' or (p - 1)[0] != c'\n' or p[argv[i].size] != c'\r' or p[argv[i].size + 1] != c'\n':
+            return False
+    return True
+
 # --- with the GIL ----------------------------------------------------------------------------------------------------
 
 cdef int encode_reply(out_t* o, object reply, int resp) except -1
