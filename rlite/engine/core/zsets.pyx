@@ -151,7 +151,7 @@ cdef inline bint lp_order(const byte* at, double score, const char* data, size_t
 
 cdef bint insert_packed(byte** lp, double score, const char* data, size_t size) noexcept nogil:
     cdef char text[64]
-    cdef int n = format_score(text, sizeof(text), score)
+    cdef int n = format_score(text, sizeof(text), 0.0 if score == 0 else score)      # -0 is 0 here, as in Redis
     cdef byte* at = lp_end(lp[0])
     cdef byte* last
     # Members often come in order: look at the last one first.
