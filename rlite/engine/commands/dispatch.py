@@ -115,7 +115,7 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if client.restricted("auth") and "no_auth" not in command.flags:
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.NO_AUTH)
-    if not make_room(server.keyspace) and out_of_memory(client, command):
+    if not make_room(server.keyspace) and comes_to(client, command, "denyoom"):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.OUT_OF_MEMORY)
     check_log(server, client, command)
@@ -149,23 +149,18 @@ def listens(client: Client) -> bool:
     return client.subscriptions is not None and client.resp == 2 and client.subscriptions.any
 
 
-def out_of_memory(client: Client, command: Command) -> bool:
-    """Whether a command must not run over the limit: one that may grow memory, or an EXEC with one of those
-    in it.
-    """
-    if command.name == "EXEC" and client.transaction is not None:
-        return any("denyoom" in queued.flags for queued, _ in client.transaction)
-    return "denyoom" in command.flags
+def comes_to(client: Client, command: Command, flag: str) -> bool:
+    """Whether a command has a flag, or is an EXEC with one in it that has."""
+    if command.name == "EXEC":
+        return any(flag in queued.flags for queued, _ in client.transaction or ())
+    return flag in command.flags
 
 
 def check_log(server: Context, client: Client, command: Command) -> None:
     """Raises CommandError for a command that writes, or an EXEC that would, while the log takes no more."""
     if server.journal is None or not server.journal.refusing:
         return
-    writes = "write" in command.flags or (
-        command.name == "EXEC" and any("write" in queued.flags for queued, _ in client.transaction or ())
-    )
-    if writes:
+    if comes_to(client, command, "write"):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.LOG_WRITE_ERROR % os.strerror(server.journal.refusing))
 
@@ -176,10 +171,7 @@ def check_saves(server: Context, client: Client, command: Command) -> None:
     """
     if server.saves is None or not server.saves.refusing:
         return
-    refused = "write" in command.flags or command.name == "PING"
-    if command.name == "EXEC":
-        refused = any("write" in queued.flags for queued, _ in client.transaction or ())
-    if refused:
+    if comes_to(client, command, "write") or command.name == "PING":
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.SAVE_ERROR)
 
@@ -190,9 +182,7 @@ def paused(server: Context, client: Client, command: Command) -> bool:
         return False
     if not pause.writes_only:
         return True
-    if command.name == "EXEC" and client.transaction is not None:
-        return any("write" in queued.flags for queued, _ in client.transaction)
-    return "write" in command.flags or "may_replicate" in command.flags
+    return comes_to(client, command, "write") or "may_replicate" in command.flags
 
 
 def run(server: Context, client: Client, command: Command, args: list[bytes], held: Database | None) -> Reply:
