@@ -134,8 +134,9 @@ class Replication(Protocol):
     def role(self) -> "Reply":
         """What ROLE answers."""
 
-    def good_replicas(self) -> int:
-        """Replicas whose last acknowledgement is no older than min-replicas-max-lag."""
+    @property
+    def wanting(self) -> bool:
+        """Whether fewer replicas are well than min-replicas-to-write asks for."""
 
     def acknowledged(self, offset: int) -> int:
         """Replicas that have said that they hold the stream up to an offset."""
@@ -215,8 +216,8 @@ class Context:
     ]  # frees memory later, elsewhere
 
     def new_replication_id(self, *, continues: bool = False) -> None:
-        """A new history begins. continues: with the data as they are, so that whoever has the former one up to
-        here may go on.
+        """A new history begins. continues: with the data as they are, so that whoever has the former one up
+        to here may go on.
         """
         self.former_id, self.former_end = (self.replication_id, self.log.offset) if continues else ("", 0)
         self.replication_id = os.urandom(20).hex()

@@ -72,7 +72,10 @@ cdef bytes MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 cdef bytes EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 cdef const char* MULTI_RESP = MULTI
 cdef const char* EXEC_RESP = EXEC
+cdef bytes PING = b"*1\r\n$4\r\nPING\r\n"
+cdef const char* PING_RESP = PING
 cdef enum:
+    PING_SIZE = 14
     MULTI_SIZE = 15
     EXEC_SIZE = 14
 
@@ -739,6 +742,18 @@ cdef class Log:
         if self.log.backlog.on and not rl_load_int(&self.log.following):
             log_say(self.log, resp, len(resp))
             log_wake(self.log)
+
+    def ping(self):
+        """A PING for replicas, which is a record as well, in whichever database the stream is."""
+        cdef log_t* l = self.log
+        cdef int database
+        if not rl_load_int(&l.on) or rl_load_int(&l.following):
+            return
+        rl_spin_lock(&l.lock)
+        database = max(l.database, 0)
+        rl_spin_unlock(&l.lock)
+        put_record(l, database, database, rl_wall_ms(), PING_RESP, PING_SIZE, False, False)
+        log_wake(l)
 
     def wake(self):
         """Has what was appended go to replicas."""
