@@ -28,6 +28,7 @@ cdef struct log_t:
     out_t fresh                # records not yet taken to be written, nor summed
     uint32_t seed              # of the segment that `fresh` goes to
     int64_t offset             # of the history: where the next record's RESP begins; published
+    int64_t record_end         # behind the last record: what counts but is not logged moves only `offset`; published
     int database               # that the last record left selected; -1: the segment has none yet
     int64_t appended           # published
     pthread_mutex_t file_mutex

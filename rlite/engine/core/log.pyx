@@ -129,6 +129,7 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
                     <uint32_t>min(unsynced, <int64_t>0xffffffff))
         l.fresh.size += HEAD_SIZE + whole + CRC_SIZE
         l.database = last
+        rl_store(&l.record_end, l.offset + whole)      # first: who sees the offset sees this
         rl_bump(&l.offset, whole)
         rl_bump(&l.appended, HEAD_SIZE + whole + CRC_SIZE)
     rl_spin_unlock(&l.lock)
@@ -428,6 +429,7 @@ cdef class Log:
         """Begins to log, to a new file of `size` bytes (its header), which is the log's from here on. offset: of the
         history. Every stripe is locked, or nobody is there yet."""
         self.log.offset = offset
+        self.log.record_end = offset
         self._begin_segment(fd, size, seed)
         rl_store_int(&self.log.lost, 0)
         rl_store_int(&self.log.refusing, reserve(self.log))
@@ -570,6 +572,11 @@ cdef class Log:
     def offset(self):
         """Bytes of RESP since the history began (Redis's master_repl_offset)."""
         return rl_load(&self.log.offset)
+
+    @property
+    def record_end(self):
+        """The offset behind the last record, or at which the log began: no record ends behind it."""
+        return rl_load(&self.log.record_end)
 
     @property
     def segment_bytes(self):
