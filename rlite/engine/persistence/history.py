@@ -234,9 +234,8 @@ class HistoryFiles:
     def _padding(self, room: int) -> bytes:
         """What the log has passed over behind its last record."""
         assert self._stream is not None
-        log = self._journal.log
-        offset = log.offset  # first: a record that comes afterwards begins there or behind it
-        if log.record_end > self._stream.behind:
+        record_end, offset = self._journal.log.ends
+        if record_end > self._stream.behind:
             return b""
         return self._stream.pad(min(room, offset - self._stream.offset))
 

@@ -76,7 +76,7 @@ class Rewriter:
         if not (self.scheduled or due or journal.log.lost):
             return
         try:
-            if journal.server.journal is not None:
+            if journal.log.filing:
                 self.start()
             elif journal.server.rewriter is self:
                 self.begin_log()
@@ -109,10 +109,10 @@ class Rewriter:
 
             def switch() -> None:
                 nonlocal offset, switched
-                log.switch(begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error))
+                offset = log.switch(begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error))
+                switched = True
                 if error:
                     journal.break_off("the disk did not take all of the log")
-                offset, switched = log.offset, True
 
             try:
                 self._started = time.monotonic()
@@ -154,7 +154,7 @@ class Rewriter:
                 self.scheduled = False
             except BaseException:
                 self._started, self.beginning = None, False
-                if journal.server.journal is None:
+                if not journal.log.filing:
                     self._undo(begun, journal.manifest)
                 raise
             journal.manifest = journal.manifest.with_segment(begun.name)
