@@ -599,14 +599,16 @@ cdef class Log:
                         lose(self.log, error)
         return error
 
-    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False):
-        """The second step, with every stripe locked: what is appended from here on goes to the new file.
+    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False) -> int:
+        """The second step, with every stripe locked: what is appended from here on goes to the new file. Returns the offset
+        of this moment, which no record of the old one is behind.
 
         forsake: what the old file could not take is dropped, for a new base is about to hold it.
         """
         cdef log_t* l = self.log
-        cdef int64_t left
+        cdef int64_t left, offset
         rl_spin_lock(&l.lock)
+        offset = l.offset
         left = l.fresh.size + l.taken.size - l.taken_at
         l.taking = l.offset
         l.former_fd = l.fd
@@ -622,6 +624,7 @@ cdef class Log:
         rl_spin_unlock(&l.lock)
         if not l.lost:
             rl_store_int(&l.refusing, reserve(l))
+        return offset
 
     def finish_switch(self) -> int:
         """The last step, no lock held: the old segment is complete and on disk before anything of the new one is written.
@@ -795,6 +798,15 @@ cdef class Log:
     def record_end(self):
         """Offset behind the last record: what follows was for replicas only."""
         return self.log.record_end
+
+    @property
+    def ends(self):
+        """(record_end, offset) of one moment."""
+        cdef int64_t record_end, offset
+        rl_spin_lock(&self.log.lock)
+        record_end, offset = self.log.record_end, self.log.offset
+        rl_spin_unlock(&self.log.lock)
+        return record_end, offset
 
     @property
     def refusing(self):
