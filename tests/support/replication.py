@@ -44,7 +44,11 @@ def node(
 ) -> Iterator[Server]:
     """A server of a kind, in a directory of its own."""
     with running(STARTS[kind], {**DIRECTIVES, **(directives or {})}, parent=parent) as server:
-        yield server
+        try:
+            yield server
+        finally:
+            if not is_rlite(server):  # which refuses to end while it writes its first log
+                server.kill_group()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,16 @@ def is_up(replica: Server) -> bool:
 
 def wait_up(replica: Server, *, seconds: float = SECONDS) -> None:
     wait_for(lambda: is_up(replica), f"{replica.name}: the link is up", seconds=seconds)
+
+
+def wait_online(master: Server, *, seconds: float = SECONDS) -> None:
+    """Until the master counts each of its replicas as following the stream, and has at least one."""
+
+    def all_online() -> bool:
+        lines = [line for name, line in fields(master).items() if name.startswith("slave")]
+        return bool(lines) and all("state=online" in line for line in lines)
+
+    wait_for(all_online, "the replicas are online", seconds=seconds)
 
 
 def in_sync(master: Server, *replicas: Server, seconds: float = SECONDS) -> None:
