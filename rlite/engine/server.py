@@ -35,6 +35,8 @@ from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import rewriting_commands, saving_commands
 from rlite.engine.persistence.disk import Disk
+from rlite.engine.replication import master_commands
+from rlite.engine.replication.replication import Replication
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
@@ -83,6 +85,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     assert slowlog_commands
     assert rewriting_commands
     assert saving_commands
+    assert master_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -130,10 +133,12 @@ class Server:
             slow_log=SlowLog(config.int("slowlog-log-slower-than"), config.int("slowlog-max-len")),
             renamed=renamed, config_file=config.file,
         )  # fmt: skip
+        self.keyspace.attach(self.context.log)
         self.context.unpause = self.unpause
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
         self.disk = Disk(self.context)
+        self.replication = Replication(self.context, self.disk)
         self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
@@ -282,6 +287,7 @@ class Server:
         running = self.context.scripts.running
         if running is not None:
             running.killed = True
+        self.replication.close()
         for loop in self.context.loops:
             loop.stop()
         self.context.timers.stop()
@@ -395,6 +401,7 @@ class Server:
                 if loop.resting:
                     loop.post("hear")
             self.disk.tick()
+            self.replication.tick()
             self._sample()
             self._end_pause(time.monotonic())
 
@@ -494,6 +501,7 @@ class Server:
         blocking.gone(self.context, client)
         subscriptions.forget(self.context, client)
         monitoring.forget(self.context, client)
+        self.replication.gone(client)
 
     def slow(self, client: Client, args: list[bytes], ns: int) -> None:
         self.context.slow_log.add(client, args, ns // 1000)

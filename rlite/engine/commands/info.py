@@ -315,19 +315,7 @@ def stats(context: Context) -> Mapping[str, object]:
 
 @section("Replication")
 def replication(context: Context) -> Mapping[str, object]:
-    return {
-        "role": "master",
-        "connected_slaves": 0,
-        "master_failover_state": "no-failover",
-        "master_replid": context.replication_id,
-        "master_replid2": "0" * 40,
-        "master_repl_offset": 0,
-        "second_repl_offset": -1,
-        "repl_backlog_active": 0,
-        "repl_backlog_size": context.config.get("repl-backlog-size", 1 << 20),
-        "repl_backlog_first_byte_offset": 0,
-        "repl_backlog_histlen": 0,
-    }
+    return {} if context.replication is None else context.replication.info()
 
 
 @section("CPU")
