@@ -30,7 +30,7 @@ from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.directives import INT64_MAX
 from rlite.engine.errors import RliteError
-from rlite.engine.observe import slowlog_commands
+from rlite.engine.observe import latency_commands, slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import rewriting_commands, saving_commands
@@ -81,6 +81,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     renamed: commands that the reactor must not find by their own name; they are left to Python.
     """
     declare_all()
+    assert latency_commands
     assert slowlog_commands
     assert rewriting_commands
     assert saving_commands
@@ -163,6 +164,7 @@ class Server:
             ("proto-max-bulk-len", self._limit_strings),
             ("client-query-buffer-limit", self._limit_queries),
             ("slowlog-log-slower-than", self._watch_slowness),
+            ("latency-tracking", self._track_latency),
             ("slowlog-max-len", lambda value: self.context.slow_log.resize(min(value, sys.maxsize))),
             ("requirepass", self._let_in),
             ("notify-keyspace-events", self._choose_events),
@@ -204,6 +206,10 @@ class Server:
         for loop in self.context.loops:
             loop.configure(slow_ns=min(microseconds * 1000, INT64_MAX))
 
+    def _track_latency(self, on: Any) -> None:
+        for counters in self.context.all_counters():
+            counters.track(on)
+
     def _let_in(self, password: Any) -> None:
         """Once no password is asked for, those who owe it may come in; a new one binds new clients only."""
         if not password:
@@ -231,6 +237,7 @@ class Server:
             self.context.loops.append(loop)
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
+        self._track_latency(self.config.flag("latency-tracking"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
         self.start_background()
         for i, loop in enumerate(self.context.loops):

@@ -354,6 +354,12 @@ def errorstats(context: Context) -> Mapping[str, object]:
     return {f"errorstat_{word}": f"count={count}" for word, count in sorted(errors_by_word(context).items())}
 
 
+@section("Latencystats")
+def latencystats(_context: Context) -> Mapping[str, object]:
+    """Its place; what stands there comes from observe/latency_commands.py."""
+    return {}
+
+
 @section("Cluster")
 def cluster(_context: Context) -> Mapping[str, object]:
     return {"cluster_enabled": 0}
