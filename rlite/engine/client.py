@@ -12,11 +12,15 @@ from rlite.engine.errors import CommandError, RliteError
 from rlite.engine.reply import ErrorReply, Reply
 
 
+class NotRespError(RliteError):
+    """Whoever listens there does not speak RESP."""
+
+
 class Connection:
     """A connection to host:port, or to a Unix socket.
 
-    timeout: seconds for connecting and for each reply. Raises RliteError where the server cannot be reached,
-    answers nonsense, or does not answer in time.
+    timeout: seconds for connecting and for each reply. Raises RliteError where the server cannot be reached
+    or does not answer in time, NotRespError where it answers nonsense.
     """
 
     def __init__(
@@ -57,10 +61,14 @@ class Connection:
         except OSError as fault:
             raise RliteError(f"lost the connection to {self.where}: {fault.strerror or fault}") from None
         except ValueError as fault:
-            raise RliteError(f"{self.where} does not speak RESP: {fault}") from None
+            raise NotRespError(f"{self.where} does not speak RESP: {fault}") from None
         if isinstance(reply, ErrorReply):
             raise CommandError(reply.text)
         return reply
+
+    def login(self, user: str | None, password: str) -> None:
+        """AUTH, as `default` where no user is named. Raises CommandError where that is refused."""
+        self.command("AUTH", *([user] if user else []), password)
 
     def _read(self) -> Reply:
         while True:
