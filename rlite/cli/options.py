@@ -24,6 +24,7 @@ from rlite.engine.addresses import HIGHEST_PORT, Address, parse_address
 
 if TYPE_CHECKING:
     from rlite.engine.client import Connection
+    from rlite.engine.errors import CommandError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -90,9 +91,10 @@ class Target:
     def __str__(self) -> str:
         return str(self.address)
 
-    def connect(self) -> "Connection":
-        """A connection that is logged in, where there is something to log in with. Raises RliteError where
-        nobody can be reached, CommandError where the login is refused.
+    def connect(self, *, strict: bool = False) -> "Connection":
+        """A connection that is logged in, where there is something to log in with. strict: a password for a
+        server without any is a fault, as it is to a replica. Raises RliteError where nobody can be reached,
+        CommandError where the login is refused.
         """
         from rlite.engine.client import Connection
         from rlite.engine.errors import CommandError
@@ -103,13 +105,18 @@ class Target:
                 connection.login(self.address.user, self.address.password)
         except CommandError as fault:
             # One password for all servers in the environment: those without any take the client as it is.
-            if "without any password" not in fault.text:
+            if strict or not for_nothing(fault):
                 connection.close()
                 raise
         except BaseException:
             connection.close()
             raise
         return connection
+
+
+def for_nothing(fault: "CommandError") -> bool:
+    """Whether AUTH was refused because the server wants no password."""
+    return "without any password" in fault.text
 
 
 def secret_in(path: str) -> str:

@@ -8,7 +8,7 @@ import ipaddress
 from dataclasses import dataclass, replace
 
 from rlite.cli.info_text import flat, number
-from rlite.cli.options import Target
+from rlite.cli.options import Target, for_nothing
 from rlite.cli.output import escaped
 from rlite.cli.replica_status import Fault, Status, status_of
 from rlite.engine.addresses import Address
@@ -70,6 +70,11 @@ def master_fault(fault: CommandError) -> Fault:
         return Fault("auth", "the master asks for a password: --master-password-file, or the URI")
     if word == "WRONGPASS" or "invalid password" in fault.text:
         return Fault("auth", "the master refuses the password, or the name of the user")
+    if for_nothing(fault):
+        return Fault(
+            "auth",
+            "the master has no password, and turns away a server that sends one: its masterauth is set",
+        )
     if word == "NOPERM":
         return Fault("auth", f"the master does not permit it: {text}")
     if word == "DENIED":
@@ -93,7 +98,7 @@ class Sight:
 def look(master: Target) -> Sight:
     """Asks a master how it stands, as its replica would log in."""
     try:
-        with master.connect() as connection:
+        with master.connect(strict=True) as connection:
             status = read_status(connection)
     except CommandError as fault:
         return Sight(None, master_fault(fault))
