@@ -73,7 +73,7 @@ def master_fault(fault: CommandError) -> Fault:
     if for_nothing(fault):
         return Fault(
             "auth",
-            "the master has no password, and turns away a server that sends one: its masterauth is set",
+            "the master wants no password, and turns away who sends one: masterauth is set",
         )
     if word == "NOPERM":
         return Fault("auth", f"the master does not permit it: {text}")
