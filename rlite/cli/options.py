@@ -287,7 +287,7 @@ class Progress:
     def done(self) -> None:
         """Clears the line."""
         if self._drawn and self._terminal:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            click.echo(_clearing(), nl=False, err=True)
         self._drawn = False
 
     def _text(self, done: int, seconds: float, what: str) -> str:
@@ -303,10 +303,17 @@ class Progress:
     def _draw(self, text: str) -> None:
         if self._terminal:
             width = shutil.get_terminal_size().columns
-            click.echo(f"\r\x1b[K{text[: width - 1]}", nl=False, err=True)
+            click.echo(f"{_clearing()}{text[: width - 1]}", nl=False, err=True)
         else:
             click.echo(text, err=True)
         self._drawn = True
+
+
+def _clearing() -> str:
+    """What makes the line of a terminal empty; a dumb one knows no codes, and is written over."""
+    if os.environ.get("TERM", "dumb") != "dumb":
+        return "\r\x1b[K"
+    return "\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r"
 
 
 def _duration(seconds: float) -> str:

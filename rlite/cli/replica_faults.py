@@ -155,7 +155,8 @@ def circle(told: Status, server: Address, master: Target) -> Fault | None:
 def _circle(through: list[str]) -> Fault:
     if not through:
         return Fault("circle", "that is the server itself")
-    return Fault("circle", f"that would be a circle: {' follows '.join(through)} follows it already")
+    chain = through[0] + "".join(f" follows {each}, which" for each in through[1:])
+    return Fault("circle", f"that would be a circle: {chain} follows it already")
 
 
 def _same(one: Address, other: Address) -> bool:

@@ -18,7 +18,7 @@ from rlite.cli.options import (
 )  # fmt: skip
 from rlite.cli.output import escaped, note, on_terminal, size_text
 from rlite.cli.replica_faults import circle, login_of, look, read_status, refusal, seen_from_here
-from rlite.cli.replica_status import Status, show
+from rlite.cli.replica_status import Status, link_word, show
 from rlite.cli.replica_waiting import Outcome, Wait
 from rlite.engine.addresses import Address, parse_address
 from rlite.engine.client import Connection
@@ -72,13 +72,11 @@ def replica_of(
         raise click.UsageError(
             "which master? HOST PORT, a URI, or NO ONE; --status tells how the server stands"
         )
+    address = wanted(master, master_user, master_password_file)
     try:
         with connected(target) as connection:
-            if [word.lower() for word in master] == ["no", "one"]:
-                if master_user or master_password_file:
-                    raise click.UsageError("NO ONE has no password")
+            if address is None:
                 return promote(connection, target, output, yes=yes)
-            address = wanted(master, master_user, master_password_file)
             return follow(
                 connection, target, address, output, wait=wait, timeout=timeout, progress=progress, yes=yes
             )
@@ -86,8 +84,12 @@ def replica_of(
         raise RliteError(f"{target}: {refusal(fault, 'do that')}") from None
 
 
-def wanted(words: tuple[str, ...], user: str | None, password_file: str | None) -> Address:
-    """The master that was named, with the login for it. Raises UsageError."""
+def wanted(words: tuple[str, ...], user: str | None, password_file: str | None) -> Address | None:
+    """The master that was named, with the login for it; None: NO ONE. Raises UsageError."""
+    if [word.lower() for word in words] == ["no", "one"]:
+        if user is not None or password_file is not None:
+            raise click.UsageError("NO ONE has no password")
+        return None
     try:
         address = parse_address(words)
     except ValueError as fault:
@@ -125,8 +127,7 @@ def tell(target: Target, output: str) -> int:
     except CommandError as fault:
         raise RliteError(f"{target}: {refusal(fault, 'tell how it stands')}") from None
     show(status, str(target), output)
-    up = status.master is None or status.link_up or status.transfer is not None
-    return Exit.FINE if up else Exit.NOT_SO
+    return Exit.NOT_SO if status.master is not None and link_word(status) == "down" else Exit.FINE
 
 
 def seen(connection: Connection, target: Target) -> Status:
@@ -137,7 +138,8 @@ def seen(connection: Connection, target: Target) -> Status:
     user, password = login_of(connection)
     address = seen_from_here(status.master, target.address)
     sight = look(replace(target, address=replace(address, user=user, password=password)))
-    fault = status.fault or (sight.fault if not status.link_up and status.transfer is None else None)
+    idle = not status.link_up and (status.transfer is None or not status.transfer.read)
+    fault = status.fault or (sight.fault if idle else None)
     return replace(status, fault=fault, master_offset=None if sight.status is None else sight.status.offset)
 
 

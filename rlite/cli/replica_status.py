@@ -215,7 +215,9 @@ def link_word(status: Status) -> str:
     """up, transfer or down."""
     if status.link_up:
         return "up"
-    return "down" if status.transfer is None else "transfer"
+    if status.transfer is None or (status.fault is not None and not status.transfer.read):
+        return "down"  # a Redis that was turned away tries the oldest way of all, in vain, and calls it one
+    return "transfer"
 
 
 def table(status: Status, where: str) -> None:
@@ -251,7 +253,7 @@ def _link_text(status: Status) -> str:
     if status.link_up:
         heard = status.last_io_seconds
         return "up" if heard is None else f"up, the master was last heard {heard} s ago"
-    if status.transfer is not None:
+    if status.transfer is not None and link_word(status) == "transfer":
         total = f" of {size_text(status.transfer.total)}" if status.transfer.total else ""
         return f"receiving the data: {size_text(status.transfer.read)}{total}"
     text = "down" if status.down_seconds is None else f"down for {status.down_seconds} s"

@@ -53,7 +53,7 @@ class Wait:
         self._last: tuple[object, ...] = ()
         self._fault_since: float | None = None
         self._goal: int | None = None
-        self._received = self._transfers = 0
+        self._received = self._transfers = self._total = 0
         self._transferring = False
         self._bar = Progress("waiting", 0, wanted=progress)
 
@@ -156,6 +156,8 @@ class Wait:
 
     def _stream(self, status: Status, now: float) -> None:
         """The link is up: has it what the master had when that was first seen?"""
+        if self._transferring:
+            self._received = max(self._received, self._total)
         self._transferring = False
         self._fault_since = None
         if self._goal is None:
@@ -173,6 +175,9 @@ class Wait:
             self._transfers += 1
             if self._transfers > BROKEN_TRANSFERS:
                 return self._broken(status)
+            self._total = -1
+        if transfer.total != self._total:  # it is known only once the data begin to come
+            self._total = transfer.total
             self._bar.done()
             self._bar = Progress("receiving", transfer.total, wanted=self._progress)
         self._received = max(self._received, transfer.read)
@@ -186,6 +191,8 @@ class Wait:
 
     def _broken(self, status: Status) -> Fault:
         sight = look(self._master)
+        if sight.fault is not None and lasting(sight.fault):
+            return sight.fault
         return newer(sight.status, status) or Fault(
             "data", f"the transfer broke off {BROKEN_TRANSFERS} times; the log of {self._told} says why"
         )
