@@ -4,6 +4,7 @@ A server of ours says itself why its link is down. For a real Redis the master i
 the replica would log in with, which is a guess where this machine sees another network than the replica does.
 """
 
+import errno
 import ipaddress
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,7 @@ from rlite.cli.options import Target, for_nothing
 from rlite.cli.output import escaped
 from rlite.cli.replica_status import Fault, Status, status_of
 from rlite.engine.addresses import Address
-from rlite.engine.client import Connection, NotRespError
+from rlite.engine.client import ConnectError, Connection, NotRespError
 from rlite.engine.errors import CommandError, RliteError
 
 # Faults that no waiting mends: somebody must change something.
@@ -41,7 +42,11 @@ def read_info(connection: Connection) -> dict[str, str]:
 
 def read_status(connection: Connection) -> Status:
     """How a server stands. Raises CommandError, RliteError."""
-    return status_of(read_info(connection))
+    status = status_of(read_info(connection))
+    fault = status.fault
+    if fault is not None and fault.kind == "auth":  # its text is the master's reply
+        status = replace(status, fault=master_fault(CommandError(fault.text)))
+    return status
 
 
 # --- words -------------------------------------------------------------------------------------------------
@@ -81,7 +86,7 @@ def master_fault(fault: CommandError) -> Fault:
         return Fault("denied", "the master is in protected mode: it serves its own machine only")
     if word == "LOADING":
         return Fault("loading", "the master is still loading its data")
-    return Fault("refused", f"the master says: {text}")
+    return Fault("auth" if "AUTH" in word else "refused", f"the master says: {text}")
 
 
 # --- looking at the master ---------------------------------------------------------------------------------
@@ -104,8 +109,11 @@ def look(master: Target) -> Sight:
         return Sight(None, master_fault(fault))
     except NotRespError:
         return Sight(None, Fault("protocol", f"what listens at {master} is no Redis server"))
+    except ConnectError as fault:
+        kind = "refused" if fault.number == errno.ECONNREFUSED else "unreachable"
+        return Sight(None, Fault(kind, escaped(str(fault))))
     except RliteError as fault:
-        return Sight(None, Fault("unreachable", escaped(str(fault))))
+        return Sight(None, Fault("lost", escaped(str(fault))))
     if status.loading:
         return Sight(status, Fault("loading", "the master is still loading its data"))
     if status.master is not None and not status.link_up:

@@ -12,6 +12,14 @@ from rlite.engine.errors import CommandError, RliteError
 from rlite.engine.reply import ErrorReply, Reply
 
 
+class ConnectError(RliteError):
+    """No connection came about. number: the system's errno, 0 where it has none."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.number = number
+
+
 class NotRespError(RliteError):
     """Whoever listens there does not speak RESP."""
 
@@ -19,8 +27,8 @@ class NotRespError(RliteError):
 class Connection:
     """A connection to host:port, or to a Unix socket.
 
-    timeout: seconds for connecting and for each reply. Raises RliteError where the server cannot be reached
-    or does not answer in time, NotRespError where it answers nonsense.
+    timeout: seconds for connecting and for each reply. Raises ConnectError where the server cannot be reached,
+    RliteError where it does not answer in time or goes away, NotRespError where it answers nonsense.
     """
 
     def __init__(
@@ -36,7 +44,9 @@ class Connection:
             else:
                 self._socket = socket.create_connection((host, port), timeout)
         except OSError as fault:
-            raise RliteError(f"could not connect to {self.where}: {fault.strerror or fault}") from None
+            raise ConnectError(
+                f"could not connect to {self.where}: {fault.strerror or fault}", fault.errno or 0
+            ) from None
 
     def close(self) -> None:
         self._socket.close()

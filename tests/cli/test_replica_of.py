@@ -238,7 +238,7 @@ def test_a_port_where_nobody_listens_is_given_up_with_the_reason(server: Server)
     assert "Connection refused" in done.stderr
     assert "it goes on trying" in done.stderr
     found = status(server, code=1)
-    assert found["master"]["error"]["kind"] == "unreachable"
+    assert found["master"]["error"]["kind"] == "refused"
     assert (found["master"]["host"], found["master"]["port"]) == ("127.0.0.1", port)
     assert found["lag_bytes"] is None
 
