@@ -9,6 +9,7 @@ from typing import NoReturn
 import pytest
 from support import netns
 from support.differential import Pair
+from support.in_process import InProcess, started
 from support.netns import Network
 from support.servers import PACKAGES, Server, missing_programs, running, start_redis, start_rlite
 
@@ -110,3 +111,19 @@ def network() -> Iterator[Network]:
 def pair(_rlite_session: Server, _redis_session: Server) -> Pair:
     """Our server and the real one; each program empties both."""
     return Pair(_rlite_session, _redis_session)
+
+
+@pytest.fixture(params=["rlite", "redis_peer"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Ours, and then the real one: what a test says with it holds for both."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Server)
+    return found
+
+
+@pytest.fixture
+def engine() -> Iterator[InProcess]:
+    """A server of one's own in this process, DEBUG allowed."""
+    running = started(enable_debug_command="yes")
+    yield running
+    running.close()
