@@ -143,7 +143,7 @@ def test_a_link_cut_in_the_midst_of_a_snapshot_starts_over(servers: tuple[str, s
 
 def leftovers(server: Server) -> list[str]:
     """What a transfer of a snapshot leaves in a directory when it is not cleared away."""
-    return [path.name for path in server.directory.iterdir() if path.name.startswith("temp-")]
+    return [path.name for path in server.directory.glob("temp-*")]
 
 
 @pytest.mark.parametrize("servers", PAIRS)
