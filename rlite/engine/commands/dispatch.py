@@ -191,9 +191,11 @@ def check_saves(server: Context, client: Client, command: Command) -> None:
 
 
 def check_replicas(server: Context, client: Client, command: Command) -> None:
-    """Raises CommandError for a command that writes while too few replicas are well (min-replicas-to-write)."""
+    """Raises CommandError for a command that writes, while fewer replicas are well than
+    min-replicas-to-write asks for.
+    """
     replication = server.replication
-    if replication is None or not replication.wanting or replication.master is not None:
+    if replication is None or not replication.wanting or server.follows:
         return
     if comes_to(client, command, "write"):
         server.counters.reject(server.ids[command.counted_as])

@@ -106,7 +106,7 @@ def clients(context: Context) -> Mapping[str, object]:
     everybody = list(context.clients.values())
     facts = [each.facts() for each in everybody]
     return {
-        "connected_clients": len(everybody),
+        "connected_clients": sum(not each.peer for each in everybody),
         "cluster_connections": 0,
         "maxclients": context.config.get("maxclients", 0),
         "client_recent_max_input_buffer": max((each["qbuf"] for each in facts), default=0),
@@ -165,8 +165,8 @@ def memory(context: Context) -> Mapping[str, object]:
         "mem_fragmentation_ratio": f"{resident / used if used else 0:.2f}",
         "mem_fragmentation_bytes": resident - used,
         "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": 0,
-        "mem_total_replication_buffers": 0,
+        "mem_replication_backlog": context.log.backlog[1],
+        "mem_total_replication_buffers": context.log.backlog[1],
         "mem_clients_slaves": 0,
         "mem_clients_normal": counters["client_bytes"],
         "mem_cluster_links": 0,
@@ -264,9 +264,7 @@ def stats(context: Context) -> Mapping[str, object]:
         "instantaneous_input_repl_kbps": "0.00",
         "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": context.connections_rejected,
-        "sync_full": 0,
-        "sync_partial_ok": 0,
-        "sync_partial_err": 0,
+        **({} if context.replication is None else context.replication.syncs()),
         "expired_subkeys": keys["expired_fields"],
         "expired_keys": keys["expired_keys"],
         "expired_stale_perc": "0.00",

@@ -172,7 +172,7 @@ cdef bint evict_until_within(keyspace_t* ks) noexcept nogil:
         uint64_t state
         int n = 0
         bint fine = True
-    if limit == 0 or rl_load_int(&ks.loading) or used_memory(ks) <= limit:
+    if limit == 0 or rl_load_int(&ks.loading) or not rl_load_int(&ks.evicting) or used_memory(ks) <= limit:
         return True
     if ks.policy == NOEVICTION:
         return False

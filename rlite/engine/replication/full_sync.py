@@ -1,8 +1,8 @@
-"""Full synchronisation: one child writes the data of one moment, and every replica that waits for it gets them.
+"""Full synchronisation: a child writes the data of one moment, and every replica that waits gets them.
 
-Without a disk the child writes into a pipe, and what comes out goes to all replicas at the pace of the slowest;
-by disk it writes a file, which each replica's thread sends. Either way the feeds of the replicas hold the
-stream in memory from the moment of the fork. Runs with the GIL; under every lock where it says so.
+Without a disk the child writes into a pipe, and what comes out goes to all replicas at the pace of the
+slowest; by disk it writes a file, which each replica's thread sends. Either way the feeds of the replicas
+hold the stream in memory from the moment of the fork. Runs with the GIL; under every lock where it says so.
 """
 
 import contextlib
@@ -77,9 +77,8 @@ class FullSync:
         if not config.flag("repl-diskless-sync"):
             return True
         most = config.int("repl-diskless-sync-max-replicas")
-        return (
-            time.monotonic() - self._since >= config.int("repl-diskless-sync-delay")
-            or 0 < most <= len(self._waiting)
+        return time.monotonic() - self._since >= config.int("repl-diskless-sync-delay") or 0 < most <= len(
+            self._waiting
         )
 
     def _keep_alive(self) -> None:
@@ -150,7 +149,7 @@ def start_stream(server: "Context") -> None:
     config, log = server.config, server.log
     if not log.on:
         server.new_replication_id()  # what changed so far is in no history
-    hard = int(config["client-output-buffer-limit"]["slave"][0])  # type: ignore[call-overload,index]
+    hard = int(config["client-output-buffer-limit"]["slave"][0])  # type: ignore[index]
     log.stream(config.int("repl-backlog-size"), hard)
     server.note_log()
 
@@ -158,9 +157,7 @@ def start_stream(server: "Context") -> None:
 class Piped:
     """A transfer without a disk: `$EOF:<mark>`, the data, the mark."""
 
-    def __init__(
-        self, server: "Context", forks: Forks, replicas: Replicas, waiting: list[Replica]
-    ) -> None:
+    def __init__(self, server: "Context", forks: Forks, replicas: Replicas, waiting: list[Replica]) -> None:
         self._server = server
         self._forks = forks
         self._all = replicas
@@ -191,9 +188,7 @@ class Piped:
         finally:
             os.close(writing)
         LOG.info("full synchronisation of %d replica(s), without a disk", len(self._replicas))
-        threading.Thread(
-            target=self._relay, args=(moment, reading), name="full-sync", daemon=True
-        ).start()
+        threading.Thread(target=self._relay, args=(moment, reading), name="full-sync", daemon=True).start()
 
     def _done(self, outcome: Outcome) -> None:
         self._fault = outcome.fault

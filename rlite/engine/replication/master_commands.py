@@ -1,4 +1,4 @@
-"""PSYNC, SYNC and REPLCONF: what a replica says to its master. Touches no key; runs in its client's I/O thread."""
+"""PSYNC, SYNC and REPLCONF: what a replica says to its master. Touches no key; runs in its I/O thread."""
 
 import logging
 import threading
@@ -11,10 +11,10 @@ from rlite.engine.commands.waiting import note_acknowledgement
 from rlite.engine.core.database import Database
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.persistence.history import HistoryFiles
-from rlite.engine.reply import NO_REPLY, OK, Reply
 from rlite.engine.replication.full_sync import start_stream
 from rlite.engine.replication.replicas import NEVER, Greeting, Replica
 from rlite.engine.replication.sending import send, stream, work
+from rlite.engine.reply import NO_REPLY, OK, Reply
 
 if TYPE_CHECKING:
     from rlite.engine.replication.replication import Replication
@@ -91,7 +91,7 @@ def acknowledge(replication: "Replication", call: Call, at: int) -> None:
 
 
 @command(
-    "PSYNC replicationid offset", arity=-3, flags="admin noscript no_async_loading no_multi", group="server",
+    "PSYNC replicationid offset [FAILOVER]", arity=-3, flags="admin noscript no_async_loading no_multi", group="server",
     since="2.8.0", complexity="O(1)", summary="Begins to replicate, from where the replica has come to.",
 )  # fmt: skip
 def psync(call: Call) -> Reply:
@@ -134,23 +134,21 @@ def begin(call: Call, wanted: bytes, offset: int, *, answered: bool = True) -> R
             replication.full_sync.wait_for(replica)
         else:
             replicas.partial += 1
-            resume(replication, replica, offset - 1, None if files is IN_MEMORY else files)
+            resume(replication, replica, offset - 1, files if isinstance(files, HistoryFiles) else None)
 
     # Behind whatever the turn under way still has for this client.
+    assert client.mailbox is not None
     client.mailbox("call", client, start)
     return NO_REPLY
 
 
-class _InMemory:
+class InMemory:
     """Says that the feed has joined already."""
-
-
-IN_MEMORY = _InMemory()
 
 
 def place(
     replication: "Replication", replica: Replica, wanted: bytes, at: int
-) -> "HistoryFiles | _InMemory | None":
+) -> HistoryFiles | InMemory | None:
     """Where the stream of a history is from an offset on: None where it cannot go on there."""
     server = replication.server
     known = wanted.decode("latin-1")
@@ -168,7 +166,7 @@ def place(
         if known not in (server.replication_id, server.former_id):  # there was no log at all
             return None
     if replica.feed.join(at):
-        return IN_MEMORY
+        return InMemory()
     files = replication.disk.history()
     if files is not None and not files.covers(known, at):
         files.close()

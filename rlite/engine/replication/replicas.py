@@ -46,9 +46,9 @@ class Greeting:
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """One replica. descriptor: its socket, a duplicate that nobody else closes; acked, on_disk: offsets that it
-    has said it holds, and has in its own log on disk; acked_at: monotonic seconds; soft_since: since when it is
-    further behind than the soft limit, 0: it is not.
+    """One replica. descriptor: its socket, a duplicate that nobody else closes; acked, on_disk: offsets that
+    it has said it holds, and has in its own log on disk; acked_at: monotonic seconds; soft_since: since when
+    it is further behind than the soft limit, 0: it is not.
     """
 
     client: "Client"
@@ -63,7 +63,9 @@ class Replica:
     gone: bool = False
     answered: bool = True  # it is told the history and the offset before its data (PSYNC, not SYNC)
     patient: bool = False  # it waits for its data, and may be told that it is not forgotten
-    closing: threading.Lock = field(default_factory=threading.Lock)  # held while the descriptor is used to end it
+    closing: threading.Lock = field(
+        default_factory=threading.Lock
+    )  # held while the descriptor is used to end it
 
     @property
     def host(self) -> str:
@@ -107,7 +109,9 @@ class Replicas:
         self.greetings: dict[int, Greeting] = {}
         self.wanting = False  # fewer are well than min-replicas-to-write asks for
         self.full = self.partial = self.partial_failed = 0  # syncs, for INFO
-        self.idle_since: float | None = None  # since when there has been none; None: there is one, or never was
+        self.idle_since: float | None = (
+            None  # since when there has been none; None: there is one, or never was
+        )
         for name in ("min-replicas-to-write", "min-replicas-max-lag"):
             server.config.subscribe(name, lambda _value: self.judge())
 
@@ -159,7 +163,7 @@ class Replicas:
         """Lets go of who is silent, or has been far behind for too long; called ten times a second."""
         now = time.monotonic()
         timeout = self._server.config.int("repl-timeout")
-        _hard, soft, seconds = self._server.config["client-output-buffer-limit"]["slave"]  # type: ignore[call-overload,index]
+        _hard, soft, seconds = self._server.config["client-output-buffer-limit"]["slave"]  # type: ignore[index]
         for each in self:
             behind = self._server.log.offset - each.feed.at
             if not soft or each.state is State.WAITING or behind <= soft:
@@ -194,13 +198,13 @@ class Replicas:
         """Decides anew whether writes are refused for want of replicas."""
         config, gate = self._server.config, self._server.gate
         least = config.int("min-replicas-to-write")
-        wanting = 0 < least and 0 < config.int("min-replicas-max-lag") and self.good() < least
+        wanting = least > 0 and config.int("min-replicas-max-lag") > 0 and self.good() < least
         if wanting != self.wanting:
             self.wanting = wanting
             (gate.close if wanting else gate.open)()
 
     def lines(self) -> dict[str, object]:
-        """slaveN of INFO."""
+        """The slaveN fields of INFO."""
         return {
             f"slave{n}": f"ip={each.host},port={each.greeting.port},state={each.state.value},"
             f"offset={each.acked},lag={each.lag if each.state is State.ONLINE else 0}"

@@ -50,6 +50,7 @@ class Replication:
         self.replicas = Replicas(server)
         self.full_sync = FullSync(server, disk.forks, self.replicas)
         self.link: MasterLink | None = None
+        self._booked = 0  # bytes of the backlog that used memory counts
         self._pinged = time.monotonic()
         self._asked = NEVER  # offset up to which replicas have been asked to acknowledge
         for name in ("repl-backlog-size", "client-output-buffer-limit"):
@@ -109,14 +110,22 @@ class Replication:
             "repl_backlog_histlen": log.offset - first if log.streaming else 0,
         }  # fmt: skip
 
+    def syncs(self) -> dict[str, object]:
+        replicas = self.replicas
+        return {
+            "sync_full": replicas.full,
+            "sync_partial_ok": replicas.partial,
+            "sync_partial_err": replicas.partial_failed,
+        }
+
     def role(self) -> "Reply":
         if self.master is not None and self.link is not None:
             return self.link.role()
-        online = [
+        online: list[Reply] = [
             [each.host.encode(), str(each.greeting.port).encode(), str(each.acked).encode()]
             for each in self.replicas.online()
         ]
-        return [b"master", self.server.log.offset, list(online)]
+        return [b"master", self.server.log.offset, online]
 
     # --- by itself ---
 
@@ -131,10 +140,13 @@ class Replication:
         if self.master is None:
             self._ping()
         self._release_stream()
+        held = self.server.log.backlog[1]
+        self.server.keyspace.book(held - self._booked)
+        self._booked = held
 
     def _ping(self) -> None:
-        """Keeps replicas' links alive. A ping is a record: so what a restart recovers is never less than what an
-        idle replica has; for the same reason one follows what was sent to replicas only.
+        """Keeps replicas' links alive. A ping is a record: so what a restart recovers is never less than what
+        an idle replica has; for the same reason one follows what was sent to replicas only.
         """
         log, now = self.server.log, time.monotonic()
         if not len(self.replicas):

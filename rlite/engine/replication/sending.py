@@ -1,7 +1,7 @@
 """What one replica is sent once it has its data: the stream, from where it stands, for as long as it stays.
 
-What memory no longer has comes from the log's files. Runs in a thread of the replica's own; holds no lock, and
-the GIL only between two pieces.
+What memory no longer has comes from the log's files. Runs in a thread of the replica's own; holds no lock,
+and the GIL only between two pieces.
 """
 
 import logging
@@ -48,8 +48,8 @@ def send(replica: Replica, data: "bytes | memoryview", patience: float) -> None:
 
 
 def stream(replica: Replica, files: HistoryFiles | None, at: int, patience: float) -> None:
-    """Sends the stream from an offset on, until the connection ends. files: where it begins, if memory does not
-    reach back so far; they are closed here. Raises LinkError.
+    """Sends the stream from an offset on, until the connection ends. files: where it begins, if memory does
+    not reach back so far; they are closed here. Raises LinkError.
     """
     feed = replica.feed
     if files is not None:
