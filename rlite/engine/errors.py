@@ -325,6 +325,8 @@ DEBUG_DISABLED = (
     "it from a local connection, otherwise you need to set this option in the configuration file, and "
     "then restart the server."
 )
+COMMANDLOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply"
+LATENCY_NO_SAMPLES = "ERR No samples available for event '%s'"
 SLOWLOG_COUNT = "ERR count should be greater than or equal to -1"
 INTERNAL = "ERR internal error; the server's log has the details"
 UNKNOWN_COMMAND_NAME = "ERR Invalid command specified"

@@ -269,7 +269,7 @@ def stats(context: Context) -> Mapping[str, object]:
         "expired_keys": keys["expired_keys"],
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": 0,
-        "expire_cycle_cpu_milliseconds": 0,
+        "expire_cycle_cpu_milliseconds": keys["expire_ns"] // 1_000_000,
         "evicted_keys": keys["evicted_keys"],
         "evicted_clients": 0,
         "evicted_scripts": 0,

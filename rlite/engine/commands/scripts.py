@@ -140,12 +140,14 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
     runtime = scripts.runtime
     assert runtime is not None
     tight = full and flags is None
+    run = Running(call, runtime.direct, readonly, tight)
     if server.monitors or server.notify_classes:
         runtime.direct.end()  # whoever wants to hear of each command hears of it on the ordinary way
     else:
         may_write = not readonly and not (server.saves is not None and server.saves.refusing)
-        runtime.direct.begin(call.db, server.table, server.counters, may_write, not tight)
-    run = Running(call, runtime.direct, readonly, tight)
+        runtime.direct.begin(
+            call.db, server.table, server.counters, may_write, not tight, server.slow_ns, run.note
+        )
     scripts.client.database = call.client.database
     scripts.client.user = call.client.user
     scripts.running, scripts.told = run, False
@@ -184,6 +186,20 @@ class Running:
 
     def look(self) -> bool:
         return look(self._for.server, self, self._for.client)
+
+    @property
+    def caller(self) -> Client:
+        """Whom it runs for."""
+        return self._for.client
+
+    def note(self, words: list[bytes], ns: int, reply: int) -> None:
+        """A command that went the short way took long; reply: bytes."""
+        from rlite.engine.commands import dispatch
+
+        server = self._for.server
+        command = dispatch.find(server, words)
+        if command is not None:
+            dispatch.judge(server, server.scripts.client, command, words, ns=ns, request=-1, reply=reply)
 
     @property
     def has_written(self) -> bool:
