@@ -286,6 +286,9 @@ EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors."
 EXEC_ABORT_BECAUSE = "EXECABORT Transaction discarded because of: %s"
 NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 
+# --- replication ---
+MASTER_PORT = "ERR Invalid master port"
+
 # --- the server ---
 OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 SHUTDOWN_ERRORS = "ERR Errors trying to SHUTDOWN. Check logs."

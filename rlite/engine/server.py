@@ -35,6 +35,8 @@ from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import rewriting_commands, saving_commands
 from rlite.engine.persistence.disk import Disk
+from rlite.engine.replication import following_commands
+from rlite.engine.replication.following import Following
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
@@ -82,6 +84,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     assert slowlog_commands
     assert rewriting_commands
     assert saving_commands
+    assert following_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -133,6 +136,7 @@ class Server:
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
         self.disk = Disk(self.context)
+        self.following = self.context.following = Following(self.context)
         self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
@@ -275,6 +279,7 @@ class Server:
         running = self.context.scripts.running
         if running is not None:
             running.killed = True
+        self.following.stop()
         for loop in self.context.loops:
             loop.stop()
         self.context.timers.stop()

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rlite.engine.commands.scripts import Scripts
 from rlite.engine.commands.subscriptions import Board
@@ -136,6 +136,7 @@ class Context:
     rewriter: Rewriter | None = None  # None: nothing is logged
     loading: Loading | None = None  # None: all is there
     saves: Saves | None = None
+    following: Any = None
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)

@@ -315,8 +315,10 @@ def stats(context: Context) -> Mapping[str, object]:
 
 @section("Replication")
 def replication(context: Context) -> Mapping[str, object]:
+    replica = context.following.info() if context.following is not None else {}
     return {
-        "role": "master",
+        "role": "slave" if replica else "master",
+        **replica,
         "connected_slaves": 0,
         "master_failover_state": "no-failover",
         "master_replid": context.replication_id,
