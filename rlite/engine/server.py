@@ -132,6 +132,7 @@ class Server:
             slow_log=SlowLog(config.int("slowlog-log-slower-than"), config.int("slowlog-max-len")),
             renamed=renamed, config_file=config.file,
         )  # fmt: skip
+        self.keyspace.attach(self.context.log)
         self.context.unpause = self.unpause
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down

@@ -108,6 +108,15 @@ static inline int rl_lock_a_while(pthread_mutex_t *m) {
     return pthread_mutex_timedlock(m, &until);
 #endif
 }
+static inline void rl_wait_ms(void *cond, void *mutex, int ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(cond, mutex, &until);
+}
+static inline void rl_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline int rl_unlikely(int v) { return __builtin_expect(v, 0); }
 
 static inline uint64_t rl_bitreverse64(uint64_t v) {

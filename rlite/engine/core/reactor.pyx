@@ -24,7 +24,7 @@ from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fo
 from rlite.engine.core.keyspace cimport (
     Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
-from rlite.engine.core.log cimport log_relieve, log_settle
+from rlite.engine.core.log cimport log_relieve, log_settle, log_wake
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
 from rlite.engine.core.poller cimport (
     BROKEN, READABLE, WRITABLE, poller_forget, poller_init, poller_release, poller_set, poller_wait,
@@ -599,7 +599,7 @@ cdef class Loop:
         cdef list args = []
         cdef object client = <object>c.client
         cdef size_t was = c.out.size
-        cdef int64_t logged = 0 if self.ks.log == NULL else rl_load(&self.ks.log.appended)
+        cdef int64_t logged = 0 if self.ks.log == NULL else rl_load(&self.ks.log.offset)
         try:
             args = listed(raw, argc) if argc else split_args(c.parse.line[:c.parse.line_size])
             if not args:
@@ -620,7 +620,7 @@ cdef class Loop:
             c.close_after = True
             out_raw(&c.out, INTERNAL, len(INTERNAL))
             self.handler.bug(client, args)
-        if self.ks.log != NULL and rl_load(&self.ks.log.appended) != logged:
+        if self.ks.log != NULL and rl_load(&self.ks.log.offset) != logged:
             self.wrote = True
 
     cdef void refuse(self, conn_t* c) noexcept:
@@ -700,7 +700,9 @@ cdef class Loop:
             elif not self.writers[i].closing:
                 self.send(self.writers[i])
             i += 1
-        self.wrote = False
+        if self.wrote:
+            self.wrote = False
+            log_wake(self.ks.log)
 
     cdef bint settled(self) noexcept nogil:
         cdef bint fine = log_settle(self.ks.log, self.owed, self.wrote)

@@ -95,9 +95,9 @@ class Disk:
 
     def _history(self) -> History | None:
         """Where the data stand, under every lock."""
-        if self._journal is None or self._server.journal is None:
+        if self._server.journal is None:
             return None
-        return History(self._server.replication_id, self._journal.log.offset)
+        return History(self._server.replication_id, self._server.log.offset)
 
     def tick(self) -> None:
         """What is due ten times a second."""

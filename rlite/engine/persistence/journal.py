@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlite.engine.core.database import Database
-from rlite.engine.core.log import Log
 from rlite.engine.persistence import files, manifest, segment, snapshot
 from rlite.engine.persistence.manifest import Manifest
 from rlite.engine.persistence.snapshot import History
@@ -69,7 +68,7 @@ class Journal:
 
     def __init__(self, server: "Context", directory: Path) -> None:
         config = server.config
-        self.log = Log()
+        self.log = server.log
         self.server = server
         self.directory = directory
         self.stem = segment.stem_of(config.text("appendfilename"))
@@ -153,8 +152,7 @@ class Journal:
     def begin(self, begun: Begun, offset: int) -> None:
         """Has changes logged to this segment. Every stripe is locked, or nobody else is there yet."""
         self.log.open(begun.descriptor, segment.SIZE, begun.header.seed, offset)
-        self.server.keyspace.attach(self.log)
-        self.server.journal = self.log
+        self.server.note_log()
         self._watch_on()
 
     def _watch_on(self) -> None:
@@ -164,8 +162,8 @@ class Journal:
 
     def end(self) -> None:
         """Writes and syncs what there is, and logs no more. Every stripe is locked."""
-        self.server.journal = None
         error = self.log.close()
+        self.server.note_log()
         if error:
             LOG.error("the end of the log could not be written: %s", os.strerror(error))
 

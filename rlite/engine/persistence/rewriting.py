@@ -76,7 +76,7 @@ class Rewriter:
         if not (self.scheduled or due or journal.log.lost):
             return
         try:
-            if journal.server.journal is not None:
+            if journal.log.filing:
                 self.start()
             elif journal.server.rewriter is self:
                 self.begin_log()
@@ -152,7 +152,7 @@ class Rewriter:
                 self.scheduled = False
             except BaseException:
                 self._started, self.beginning = None, False
-                if journal.server.journal is None:
+                if not journal.log.filing:
                     self._undo(begun, journal.manifest)
                 raise
             journal.manifest = journal.manifest.with_segment(begun.name)
