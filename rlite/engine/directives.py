@@ -25,6 +25,7 @@ class Kind(Enum):
     SCORES = "three numbers from -2000 to 2000"
     EVENTS = "letters of event classes"
     RENAME = "a command's name and its new one"
+    MASTER = "HOST PORT, HOST:PORT, or no one"
     THREADS = "a whole number or auto"
     STRIPES = "a power of two"
 
@@ -85,7 +86,15 @@ class Directive:
     @property
     def many(self) -> bool:
         """Whether it takes several words."""
-        return self.kind in (Kind.WORDS, Kind.SAVE, Kind.LIMITS, Kind.PERCENTILES, Kind.SCORES, Kind.RENAME)
+        return self.kind in (
+            Kind.WORDS,
+            Kind.SAVE,
+            Kind.LIMITS,
+            Kind.PERCENTILES,
+            Kind.SCORES,
+            Kind.RENAME,
+            Kind.MASTER,
+        )
 
 
 def _inert(name: str, kind: Kind, default: str, help_: str, **more: object) -> Directive:
@@ -182,7 +191,6 @@ _ROWS = (
     # --- refused ---
     _refused("cluster-enabled", B, "no", "rlite has no cluster mode", harmless="no"),
     _refused("loadmodule", W, "", "rlite loads no modules", listed=False),
-    _refused("replicaof", W, "", "rlite does not replicate yet", alias="slaveof", harmless=""),
     _refused("user", W, "", "rlite has no users beside default; use requirepass", listed=False),
     _refused("aclfile", T, "", "rlite has no users beside default; use requirepass", harmless=""),
     _refused("tls-port", I, "0", "rlite does not speak TLS; put a TLS proxy in front", high=65535,
@@ -213,6 +221,9 @@ _ROWS = (
     _inert("sanitize-dump-payload", C, "no", "Check serialized values in depth.", choices=("no", "yes",
            "clients")),
     D("stop-writes-on-bgsave-error", B, "yes", "Refuse writes after a failed snapshot."),
+    # --- replication ---
+    D("replicaof", Kind.MASTER, "", "The server that this one is a replica of; no one for none.",
+      mutable=False, alias="slaveof"),
     # --- accepted: replication ---
     _inert("masterauth", T, "", "Password for the primary.", sensitive=True),
     _inert("masteruser", T, "", "User name for the primary."),

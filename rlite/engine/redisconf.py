@@ -231,6 +231,7 @@ def _rewritten(config: Config, old: list[str]) -> Iterator[str]:
             at.setdefault(row.name, []).append(line)
     written: set[str] = set()
     signed = SIGNATURE in old
+    includes = "include" in at
     for line in old:
         row = _row_of(line)
         if row is None or not row.listed:
@@ -241,7 +242,10 @@ def _rewritten(config: Config, old: list[str]) -> Iterator[str]:
                 yield from at[row.name]
             else:
                 # At its default too: without the line an included file would speak instead.
-                yield from (_said(row, words) for words in values.lines(row, config[row.name]))
+                said = values.lines(row, config[row.name])
+                if not said and includes and row.kind is Kind.MASTER:
+                    said = [["no", "one"]]
+                yield from (_said(row, words) for words in said)
     for name, row in DIRECTIVES.items():
         if row.listed and name not in written and not config.is_default(name):
             if not signed:
