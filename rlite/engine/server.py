@@ -137,7 +137,7 @@ class Server:
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
         self.disk = Disk(self.context)
-        self.following = self.context.following = Following(self.context)
+        self.following = self.context.replication = Following(self.context)  # type: ignore[assignment]
         self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
@@ -240,6 +240,7 @@ class Server:
         self.load()
 
     def _begin_loading(self) -> None:
+        self.following.prepare()
         self.disk.begin(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
 
     def load(self) -> None:
@@ -253,6 +254,7 @@ class Server:
         except BaseException:
             self.stop()
             raise
+        self.following.begin()
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""

@@ -48,7 +48,7 @@ def info(wire: Wire) -> dict[str, str]:
     reply = wire.command("INFO", "replication")
     assert isinstance(reply, Bulk)
     pairs = (line.split(":", 1) for line in reply.data.decode().splitlines() if ":" in line)
-    return {name: value for name, value in pairs}
+    return dict(pairs)
 
 
 def is_up(wire: Wire) -> bool:
@@ -351,9 +351,7 @@ def test_another_master_ends_the_link_to_the_one_before(master: FakeMaster, serv
         wire.command("REPLICAOF", "127.0.0.1", other.port)
         assert other.accept().goes_on()[:2] == [b"PSYNC", HISTORY.encode()]
         until_up(wire)
-        with pytest.raises((ConnectionError, AssertionError, Exception)):
-            peer.send(encode("SET", "late", "1") * 10_000)
-            peer.command()
+        assert peer.is_closed()
         assert wire.command("GET", "late") == Null(b"$")
 
 

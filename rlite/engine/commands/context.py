@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rlite.engine.commands.scripts import Scripts
 from rlite.engine.commands.subscriptions import Board
@@ -169,7 +169,6 @@ class Context:
     rewriter: Rewriter | None = None  # None: there are no files
     loading: Loading | None = None  # None: all is there
     saves: Saves | None = None
-    following: Any = None
     loops: list["Loop"] = field(default_factory=list)
     clients: dict[int, "Client"] = field(default_factory=dict)
     watchers: dict[tuple[int, bytes], set["Client"]] = field(default_factory=dict)
@@ -197,6 +196,8 @@ class Context:
     former_id: str = ""  # of the history before, which may be continued up to former_end; "": there is none
     former_end: int = 0
     replication: Replication | None = None
+    read_only: bool = False  # it is a replica that clients may not write to
+    stale: bool = False  # it is a replica whose link is down, and is not to show what may be old
     connections_received: int = 0
     connections_rejected: int = 0
     samples: dict[str, float] = field(
@@ -216,8 +217,8 @@ class Context:
     ]  # frees memory later, elsewhere
 
     def new_replication_id(self, *, continues: bool = False) -> None:
-        """A new history begins. continues: with the data as they are, so that whoever has the former one up to
-        here may go on.
+        """A new history begins. continues: with the data as they are; who has the former one up to here may
+        go on.
         """
         self.former_id, self.former_end = (self.replication_id, self.log.offset) if continues else ("", 0)
         self.replication_id = os.urandom(20).hex()

@@ -315,16 +315,16 @@ def stats(context: Context) -> Mapping[str, object]:
 
 @section("Replication")
 def replication(context: Context) -> Mapping[str, object]:
-    replica = context.following.info() if context.following is not None else {}
+    replica = context.replication.info() if context.replication is not None else {}
     return {
         "role": "slave" if replica else "master",
         **replica,
         "connected_slaves": 0,
         "master_failover_state": "no-failover",
         "master_replid": context.replication_id,
-        "master_replid2": "0" * 40,
+        "master_replid2": context.former_id or "0" * 40,
         "master_repl_offset": 0,
-        "second_repl_offset": -1,
+        "second_repl_offset": context.former_end + 1 if context.former_id else -1,
         "repl_backlog_active": 0,
         "repl_backlog_size": context.config.get("repl-backlog-size", 1 << 20),
         "repl_backlog_first_byte_offset": 0,

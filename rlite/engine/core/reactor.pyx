@@ -505,7 +505,8 @@ cdef class Loop:
             int i
         if rl_load_int(&self.gate.reasons):
             return False
-        if cmd.write and self.ks.log != NULL and rl_load_int(&self.ks.log.refusing):
+        if cmd.write and self.ks.log != NULL and (rl_load_int(&self.ks.log.refusing)
+                                                  or rl_load_int(&self.ks.log.following)):
             return False
         if cmd.write and rl_load(&self.ks.maxmemory) and not evict_until_within(self.ks) and cmd.denyoom:
             return False

@@ -45,10 +45,11 @@ def place_for(directory: str) -> Iterator[BinaryIO]:
 
 def adopt(
     server: Context, file: BinaryIO, whole: Whole, *, breathe: Callable[[], None], ended: Callable[[], bool],
-    begin: Callable[[Whole], None],
+    begin: Callable[[Whole, int], None],
 ) -> Loaded:  # fmt: skip
     """Loads a file, and exchanges the data for what it holds. breathe: called a few times a second; begin:
-    called under every lock with what the data are now. Raises LinkError, EndedError.
+    called under every lock with what the data are now,
+    and the database that the stream has selected. Raises LinkError, EndedError.
     """
     started = time.monotonic()
     last = started
@@ -78,7 +79,7 @@ def adopt(
         grave = held.flush(everything=True)
         snapshot.load_open(file, "the master's data", server.keyspace, under=held)
         watching.signal_all(server, databases, held)
-        begin(whole)
+        begin(whole, database_of(loaded))
     finally:
         held.unlock()
     if server.ready:
@@ -86,6 +87,12 @@ def adopt(
     server.bury(grave.bury)
     LOG.info("loaded the master's data: %d keys, %.3f s", loaded.keys, time.monotonic() - started)
     return loaded
+
+
+def database_of(loaded: Loaded) -> int:
+    """Which database the stream behind these data has selected; 0 where they do not say."""
+    raw = loaded.aux.get(b"repl-stream-db", b"")
+    return int(raw) if raw.isdigit() else 0
 
 
 def _word(fault: SnapshotError) -> str:

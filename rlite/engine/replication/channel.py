@@ -121,6 +121,11 @@ class Channel:
     def local_address(self) -> str:
         return _shown(self._socket.getsockname())
 
+    def shut(self) -> None:
+        """Ends the connection, from any thread; the link's own sees that it is lost."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
     # --- in ---
 
     def ready(self, until: float) -> bool:

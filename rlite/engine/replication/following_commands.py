@@ -3,8 +3,9 @@
 from typing import TYPE_CHECKING, cast
 
 from rlite.engine import errors
-from rlite.engine.commands.call import Call
+from rlite.engine.commands.call import Call, parse_int
 from rlite.engine.commands.declare import Locks, command
+from rlite.engine.errors import CommandError
 from rlite.engine.replication.following import Master
 from rlite.engine.reply import OK, Reply, Simple
 
@@ -15,7 +16,7 @@ ALREADY = Simple("OK Already connected to specified master")
 
 
 def following_of(call: Call) -> "Following":
-    return cast("Following", call.server.following)
+    return cast("Following", call.server.replication)
 
 
 def replicaof(call: Call) -> Reply:
@@ -24,7 +25,9 @@ def replicaof(call: Call) -> Reply:
         if following.master is not None:
             following.lead()
         return OK
-    port = call.int_in(2, 0, 65535, errors.MASTER_PORT)
+    port = parse_int(call.args[2])
+    if port is None or not 0 <= port <= 65535:
+        raise CommandError(errors.MASTER_PORT)
     host = call.args[1].decode("utf-8", "surrogateescape")
     master = following.master
     if master is not None and master.host.lower() == host.lower() and master.port == port:

@@ -17,6 +17,7 @@ from rlite.engine.replication import adopting, handshake
 from rlite.engine.replication.applying import Applier
 from rlite.engine.replication.channel import Channel, EndedError, LinkError, connected, request
 from rlite.engine.replication.handshake import Rest, Whole
+from rlite.engine.replication.holding import everything_held
 from rlite.engine.replication.receiving import Transfer, receive
 
 if TYPE_CHECKING:
@@ -80,6 +81,12 @@ class Link:
         self._ended.set()
         os.write(self._wake_out, b"!")
 
+    def _break(self) -> None:
+        """Breaks the connection, if there is one."""
+        channel = self._channel
+        if channel is not None:
+            channel.shut()
+
     def join(self, seconds: float | None = None) -> bool:
         """Waits for its end. False: it has not ended in time."""
         self._thread.join(seconds)
@@ -128,8 +135,8 @@ class Link:
             with self._connected() as channel:
                 self._channel = channel
                 self.state = State.HANDSHAKE
-                handshake.introduce(channel, self._server.config, self._following.port)
-                self._begin(channel, handshake.ask(channel, *self._following.asked()))
+                handshake.introduce(channel, self._server.config, self._server.port)
+                self._begin(channel, handshake.ask(channel, *self._asked()))
                 was_up = True
                 self._costly = 0
                 self._stream(channel)
@@ -169,9 +176,10 @@ class Link:
         self.fault = str(fault)
 
     def _go_down(self) -> None:
-        if self.is_up:
+        was_up, self.state = self.is_up, State.CONNECT
+        if was_up:
             self.down_since = time.time()
-        self.state = State.CONNECT
+            self._following.changed()
         self.transfer = None
         self.loading = False
         self._channel = self._applier = None
@@ -184,14 +192,32 @@ class Link:
         if isinstance(answer, Whole):
             self._sync(channel, answer)
         else:
-            self._following.goes_on(answer)
-            LOG.info("partial resync with %s, from offset %d", self.master, self._following.offset)
+            self._go_on(answer)
         self._become_client(channel)
         self._applier = Applier(self._server, self._standing_in(), self._following.offset, self._ended.is_set)
         self._acknowledge(channel)
         self.fault = ""
         self.state = State.CONNECTED
         self.transfer = None
+        self._following.changed()
+
+    def _go_on(self, answer: Rest) -> None:
+        held = everything_held(self._server)
+        try:
+            if self.ended:
+                raise EndedError
+            self._following.goes_on(answer)
+        finally:
+            held.unlock()
+        LOG.info("partial resync with %s, from offset %d", self.master, self._following.offset)
+
+    def _asked(self) -> tuple[str, int]:
+        """Where the data stand: once whoever gave this server its role has let go of the locks."""
+        held = everything_held(self._server)
+        try:
+            return self._following.asked()
+        finally:
+            held.unlock()
 
     def _standing_in(self) -> Client:
         assert self.client is not None
@@ -199,10 +225,17 @@ class Link:
 
     def _become_client(self, channel: Channel) -> None:
         client = Client()
+        client.is_master = True
+        client.mailbox = self._mail
         client.address, client.local_address = channel.address, channel.local_address
-        client.database = self._following.database
+        client.database = max(0, self._following.database)
         self.client = client
         self._server.clients[client.id] = client
+
+    def _mail(self, what: str, _client: Client, _argument: object = None) -> None:
+        """What others want of the link as a client. CLIENT KILL breaks the connection; it comes back."""
+        if what == "close":
+            self._break()
 
     def _sync(self, channel: Channel, whole: Whole) -> None:
         self.state = State.SYNC
@@ -230,7 +263,9 @@ class Link:
         while True:
             limit = channel.last_io + self._server.config.int("repl-timeout")
             if channel.ready(min(due, limit)):
-                applier.feed(buffer[: channel.take(buffer)])
+                n = channel.take(buffer)
+                self._following.received += n
+                applier.feed(buffer[:n])
                 self._following.applied(applier.offset, self._standing_in().database)
             elif time.monotonic() >= limit:
                 raise LinkError("timeout", "nothing came from the master for repl-timeout seconds")
