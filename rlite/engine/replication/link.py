@@ -4,8 +4,8 @@ It runs until another master is named, this server becomes one, or stops; what g
 (INFO, log) and tried again. It holds no lock but while the data are exchanged or a command is applied.
 """
 
+import contextlib
 import logging
-import os
 import socket
 import threading
 import time
@@ -62,7 +62,7 @@ class Link:
         self._channel: Channel | None = None
         self._applier: Applier | None = None
         self._ended = threading.Event()
-        self._wake_in, self._wake_out = os.pipe()
+        self._woken, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._before: Link | None = None
         self._costly = 0  # tries in a row that failed after a transfer
@@ -79,7 +79,8 @@ class Link:
         held by who calls this.
         """
         self._ended.set()
-        os.write(self._wake_out, b"!")
+        with contextlib.suppress(OSError):  # it has ended meanwhile, and closed them
+            self._wake.send(b"!")
 
     def _break(self) -> None:
         """Breaks the connection, if there is one."""
@@ -125,7 +126,8 @@ class Link:
         except EndedError:
             pass
         finally:
-            os.close(self._wake_in)
+            self._woken.close()
+            self._wake.close()
 
     def _try(self) -> float:
         """Connects and follows until that breaks. Returns the seconds to wait before the next try."""
@@ -163,11 +165,11 @@ class Link:
         config = self._server.config
         timeout = config.int("repl-timeout")
         peer = connected(
-            self.master.host, self.master.port, self._wake_in, source=config.text("bind-source-addr"),
+            self.master.host, self.master.port, self._woken.fileno(), source=config.text("bind-source-addr"),
             seconds=timeout,
         )  # fmt: skip
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return Channel(peer, self._wake_in, lambda: config.int("repl-timeout"))
+        return Channel(peer, self._woken.fileno(), lambda: config.int("repl-timeout"))
 
     def _tell(self, fault: LinkError) -> None:
         """Says it once, not at each try."""
