@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.differential import Pair
+from support.in_process import InProcess, started
 from support.servers import PACKAGES, Server, missing_programs, running, start_redis, start_rlite
 
 StartRlite = Callable[..., Server]
@@ -93,3 +94,19 @@ def redis_peer(_redis_session: Server) -> Iterator[Server]:
 def pair(_rlite_session: Server, _redis_session: Server) -> Pair:
     """Our server and the real one; each program empties both."""
     return Pair(_rlite_session, _redis_session)
+
+
+@pytest.fixture(params=["rlite", "redis_peer"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Ours, and then the real one: what a test says with it holds for both."""
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Server)
+    return found
+
+
+@pytest.fixture
+def engine() -> Iterator[InProcess]:
+    """A server of one's own in this process, DEBUG allowed."""
+    running = started(enable_debug_command="yes")
+    yield running
+    running.close()

@@ -30,13 +30,13 @@ from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.directives import INT64_MAX
 from rlite.engine.errors import RliteError
-from rlite.engine.observe import slowlog_commands
+from rlite.engine.observe import latency_commands, slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import rewriting_commands, saving_commands
 from rlite.engine.persistence.disk import Disk
-from rlite.engine.replication import following_commands
-from rlite.engine.replication.following import Following
+from rlite.engine.replication import following_commands, master_commands
+from rlite.engine.replication.replication import Replication
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
@@ -81,9 +81,11 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     renamed: commands that the reactor must not find by their own name; they are left to Python.
     """
     declare_all()
+    assert latency_commands
     assert slowlog_commands
     assert rewriting_commands
     assert saving_commands
+    assert master_commands
     assert following_commands
     table = CommandTable()
     ids: dict[str, int] = {}
@@ -137,7 +139,7 @@ class Server:
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
         self.disk = Disk(self.context)
-        self.following = self.context.replication = Following(self.context)  # type: ignore[assignment]
+        self.replication = Replication(self.context, self.disk)
         self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
@@ -163,6 +165,7 @@ class Server:
             ("proto-max-bulk-len", self._limit_strings),
             ("client-query-buffer-limit", self._limit_queries),
             ("slowlog-log-slower-than", self._watch_slowness),
+            ("latency-tracking", self._track_latency),
             ("slowlog-max-len", lambda value: self.context.slow_log.resize(min(value, sys.maxsize))),
             ("requirepass", self._let_in),
             ("notify-keyspace-events", self._choose_events),
@@ -204,6 +207,10 @@ class Server:
         for loop in self.context.loops:
             loop.configure(slow_ns=min(microseconds * 1000, INT64_MAX))
 
+    def _track_latency(self, on: Any) -> None:
+        for counters in self.context.all_counters():
+            counters.track(on)
+
     def _let_in(self, password: Any) -> None:
         """Once no password is asked for, those who owe it may come in; a new one binds new clients only."""
         if not password:
@@ -231,6 +238,7 @@ class Server:
             self.context.loops.append(loop)
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
+        self._track_latency(self.config.flag("latency-tracking"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
         self.start_background()
         for i, loop in enumerate(self.context.loops):
@@ -240,7 +248,7 @@ class Server:
         self.load()
 
     def _begin_loading(self) -> None:
-        self.following.prepare()
+        self.replication.following.prepare()
         self.disk.begin(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
 
     def load(self) -> None:
@@ -254,7 +262,7 @@ class Server:
         except BaseException:
             self.stop()
             raise
-        self.following.begin()
+        self.replication.following.begin()
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -282,7 +290,7 @@ class Server:
         running = self.context.scripts.running
         if running is not None:
             running.killed = True
-        self.following.stop()
+        self.replication.close()
         for loop in self.context.loops:
             loop.stop()
         self.context.timers.stop()
@@ -396,6 +404,7 @@ class Server:
                 if loop.resting:
                     loop.post("hear")
             self.disk.tick()
+            self.replication.tick()
             self._sample()
             self._end_pause(time.monotonic())
 
@@ -495,6 +504,7 @@ class Server:
         blocking.gone(self.context, client)
         subscriptions.forget(self.context, client)
         monitoring.forget(self.context, client)
+        self.replication.gone(client)
 
     def slow(self, client: Client, args: list[bytes], ns: int) -> None:
         self.context.slow_log.add(client, args, ns // 1000)

@@ -373,7 +373,7 @@ def test_a_server_stops_at_once_whatever_its_link_waits_for(
         peer.sync(rdb([]))
         peer.acknowledged(0)
     server.close()
-    link = server.server.following.link
+    link = server.server.replication.following.link
     assert link is not None
     assert link.ended
     assert link.join(0)

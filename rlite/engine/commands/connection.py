@@ -98,11 +98,9 @@ def hello(call: Call) -> Reply:
         client.name = name.decode()
     if version:
         client.resp = version
-    replication = call.server.replication
-    role = b"replica" if replication is not None and replication.master is not None else b"master"
     return {
         b"server": b"redis", b"version": REDIS_VERSION.encode(), b"proto": client.resp, b"id": client.id,
-        b"mode": b"standalone", b"role": role, b"modules": [],
+        b"mode": b"standalone", b"role": b"replica" if call.server.follows else b"master", b"modules": [],
     }  # fmt: skip
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections import deque
 
     from rlite.engine.commands.blocking import Waiter
+    from rlite.engine.commands.waiting import Wanted
     from rlite.engine.config import Config
     from rlite.engine.core.connection import Client
     from rlite.engine.core.counters import Counters
@@ -131,11 +132,15 @@ class Replication(Protocol):
     def info(self) -> dict[str, object]:
         """The fields of INFO replication."""
 
+    def syncs(self) -> dict[str, object]:
+        """The fields of INFO stats that count synchronisations."""
+
     def role(self) -> "Reply":
         """What ROLE answers."""
 
-    def good_replicas(self) -> int:
-        """Replicas whose last acknowledgement is no older than min-replicas-max-lag."""
+    @property
+    def wanting(self) -> bool:
+        """Whether fewer replicas are well than min-replicas-to-write asks for."""
 
     def acknowledged(self, offset: int) -> int:
         """Replicas that have said that they hold the stream up to an offset."""
@@ -179,6 +184,7 @@ class Context:
         default_factory=dict
     )  # of those, what has changed and is to be looked at, in order
     blocked: dict[int, "Waiter"] = field(default_factory=dict)  # by client id
+    acknowledging: dict[int, "Wanted"] = field(default_factory=dict)  # of those, who waits for replicas
     serving: threading.Lock = field(default_factory=threading.Lock)  # held to end somebody's wait
     board: Board = field(default_factory=Board)
     scripts: Scripts = field(default_factory=Scripts)
@@ -217,11 +223,16 @@ class Context:
     ]  # frees memory later, elsewhere
 
     def new_replication_id(self, *, continues: bool = False) -> None:
-        """A new history begins. continues: with the data as they are; who has the former one up to here may
-        go on.
+        """A new history begins. continues: with the data as they are, so that whoever has the former one up
+        to here may go on.
         """
         self.former_id, self.former_end = (self.replication_id, self.log.offset) if continues else ("", 0)
         self.replication_id = os.urandom(20).hex()
+
+    @property
+    def follows(self) -> bool:
+        """Whether this server is a replica."""
+        return self.replication is not None and self.replication.master is not None
 
     def note_log(self) -> None:
         """Takes note of whether anybody reads the log. Every stripe is locked, or nobody is there yet."""

@@ -120,6 +120,7 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
         raise CommandError(errors.OUT_OF_MEMORY)
     check_log(server, client, command)
     check_saves(server, client, command)
+    check_replicas(server, client, command)
     check_role(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
@@ -177,6 +178,18 @@ def check_saves(server: Context, client: Client, command: Command) -> None:
     if comes_to(client, command, "write") or command.name == "PING":
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.SAVE_ERROR)
+
+
+def check_replicas(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for a command that writes, while fewer replicas are well than
+    min-replicas-to-write asks for.
+    """
+    replication = server.replication
+    if replication is None or not replication.wanting or server.follows:
+        return
+    if comes_to(client, command, "write"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.NO_REPLICAS)
 
 
 def check_role(server: Context, client: Client, command: Command) -> None:

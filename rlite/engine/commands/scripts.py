@@ -163,13 +163,12 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
 
 def ignores_limit(server: "Context") -> bool:
     """Whether it leaves maxmemory to its master."""
-    following = server.replication is not None and server.replication.master is not None
-    return following and server.config.flag("replica-ignore-maxmemory")
+    return server.follows and server.config.flag("replica-ignore-maxmemory")
 
 
 def is_refused(call: "Call") -> bool:
     """Whether this is a replica that does not take writes from who runs the script."""
-    return call.server.read_only and not call.client.is_master
+    return call.server.read_only and call.client.peer != "master"
 
 
 def check_role(call: "Call", flags: frozenset[bytes] | None) -> None:

@@ -72,7 +72,10 @@ cdef bytes MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 cdef bytes EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 cdef const char* MULTI_RESP = MULTI
 cdef const char* EXEC_RESP = EXEC
+cdef bytes PING = b"*1\r\n$4\r\nPING\r\n"
+cdef const char* PING_RESP = PING
 cdef enum:
+    PING_SIZE = 14
     MULTI_SIZE = 15
     EXEC_SIZE = 14
 
@@ -596,14 +599,16 @@ cdef class Log:
                         lose(self.log, error)
         return error
 
-    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False):
-        """The second step, with every stripe locked: what is appended from here on goes to the new file.
+    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False) -> int:
+        """The second step, with every stripe locked: what is appended from here on goes to the new file. Returns the offset
+        of this moment, which no record of the old one is behind.
 
         forsake: what the old file could not take is dropped, for a new base is about to hold it.
         """
         cdef log_t* l = self.log
-        cdef int64_t left
+        cdef int64_t left, offset
         rl_spin_lock(&l.lock)
+        offset = l.offset
         left = l.fresh.size + l.taken.size - l.taken_at
         l.taking = l.offset
         l.former_fd = l.fd
@@ -619,6 +624,7 @@ cdef class Log:
         rl_spin_unlock(&l.lock)
         if not l.lost:
             rl_store_int(&l.refusing, reserve(l))
+        return offset
 
     def finish_switch(self) -> int:
         """The last step, no lock held: the old segment is complete and on disk before anything of the new one is written.
@@ -740,6 +746,18 @@ cdef class Log:
             log_say(self.log, resp, len(resp))
             log_wake(self.log)
 
+    def ping(self):
+        """A PING for replicas, which is a record as well, in whichever database the stream is."""
+        cdef log_t* l = self.log
+        cdef int database
+        if not rl_load_int(&l.on) or rl_load_int(&l.following):
+            return
+        rl_spin_lock(&l.lock)
+        database = max(l.database, 0)
+        rl_spin_unlock(&l.lock)
+        put_record(l, database, database, rl_wall_ms(), PING_RESP, PING_SIZE, False, False)
+        log_wake(l)
+
     def wake(self):
         """Has what was appended go to replicas."""
         log_wake(self.log)
@@ -780,6 +798,15 @@ cdef class Log:
     def record_end(self):
         """Offset behind the last record: what follows was for replicas only."""
         return self.log.record_end
+
+    @property
+    def ends(self):
+        """(record_end, offset) of one moment."""
+        cdef int64_t record_end, offset
+        rl_spin_lock(&self.log.lock)
+        record_end, offset = self.log.record_end, self.log.offset
+        rl_spin_unlock(&self.log.lock)
+        return record_end, offset
 
     @property
     def refusing(self):

@@ -124,7 +124,7 @@ cdef class Loop:
 
     def post(self, str what, client=None, argument=None):
         """Asks the loop to do something between turns: adopt, send, close, close_after, resume, answer,
-        listen, deafen."""
+        call (a function, with the client), listen, deafen."""
         self.mail.append((what, client, argument))
         try:
             os.write(self.wake_out, b"!")
@@ -828,6 +828,11 @@ cdef class Loop:
                     self.queue(c)
                 elif what == "close":
                     self.doom(c)
+                elif what == "call":
+                    try:
+                        argument(client)
+                    except Exception:
+                        self.handler.bug(client, [])
                 elif what == "close_after":
                     c.close_after = True
                     self.queue(c)

@@ -106,7 +106,7 @@ class Following:
         self._let_go()
         LOG.info("this server is a master now, of history %s", self.server.replication_id)
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """The server stops: ends the link, and waits for that."""
         link = self.link
         if link is not None:
@@ -120,7 +120,7 @@ class Following:
         with self._judging:
             server.log.following = following
             server.read_only = following and config.flag("replica-read-only")
-            stale = following and not self.link_up and not config.flag("replica-serve-stale-data")
+            stale = following and not self.up and not config.flag("replica-serve-stale-data")
             if stale != server.stale:
                 server.stale = stale
                 (server.gate.close if stale else server.gate.open)()
@@ -161,7 +161,7 @@ class Following:
     # --- what is told of it ---
 
     @property
-    def link_up(self) -> bool:
+    def up(self) -> bool:
         link = self.link
         return link is not None and link.is_up
 
@@ -170,7 +170,7 @@ class Following:
         master, link = self.master, self.link
         assert master is not None
         state = State.CONNECT if link is None else link.state
-        host, offset = master.host.encode("utf-8", "surrogateescape"), self.offset if self.link_up else -1
+        host, offset = master.host.encode("utf-8", "surrogateescape"), self.offset if self.up else -1
         return [b"slave", host, master.port, state.value.encode(), offset]
 
     def info(self) -> dict[str, object]:
@@ -179,7 +179,7 @@ class Following:
         if master is None:
             return {}
         now = time.monotonic()
-        up = self.link_up
+        up = self.up
         last = link.last_io if link is not None else 0.0
         read = link.read if link is not None else None
         transfer = link.transfer if link is not None else None

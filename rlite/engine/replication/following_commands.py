@@ -11,12 +11,13 @@ from rlite.engine.reply import OK, Reply, Simple
 
 if TYPE_CHECKING:
     from rlite.engine.replication.following import Following
+    from rlite.engine.replication.replication import Replication
 
 ALREADY = Simple("OK Already connected to specified master")
 
 
 def following_of(call: Call) -> "Following":
-    return cast("Following", call.server.replication)
+    return cast("Replication", call.server.replication).following
 
 
 def replicaof(call: Call) -> Reply:

@@ -227,7 +227,7 @@ class Link:
 
     def _become_client(self, channel: Channel) -> None:
         client = Client()
-        client.is_master = True
+        client.peer = "master"
         client.mailbox = self._mail
         client.address, client.local_address = channel.address, channel.local_address
         client.database = max(0, self._following.database)
