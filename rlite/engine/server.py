@@ -415,6 +415,7 @@ class Server:
             totals = counters.totals()
             for name in sums:
                 sums[name] += totals[name]
+        sums["repl_in"] = self.replication.following.received
         self.context.samples = self._rates.sample(time.monotonic(), sums)
 
     def _bury(self) -> None:

@@ -129,6 +129,10 @@ class Replication(Protocol):
     def link_up(self) -> bool:
         """Whether the stream of the master is coming in."""
 
+    @property
+    def loading(self) -> bool:
+        """Whether a master's data are being loaded beside those that are served."""
+
     def info(self) -> dict[str, object]:
         """The fields of INFO replication."""
 

@@ -10,6 +10,7 @@ from rlite.engine.commands import blocking, dispatch
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY
 from rlite.engine.core.connection import Client
+from rlite.engine.core.keyspace import mark_link
 from rlite.engine.core.resp import IncompleteError, decode_reply
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.replication.channel import EndedError, LinkError
@@ -73,6 +74,7 @@ class Applier:
     def _run(self, commands: list[list[bytes]]) -> None:
         server, client = self._server, self._client
         held = everything_held(server)
+        mark_link(True)
         try:
             if self._ended():
                 raise EndedError
@@ -91,6 +93,7 @@ class Applier:
         except CommandError as fault:
             raise LinkError("protocol", fault.text) from None
         finally:
+            mark_link(False)  # whoever is served now, out of this thread, is a client
             held.unlock()
             if server.ready:
                 blocking.serve_ready(server)

@@ -119,6 +119,8 @@ class Following:
         server, config, following = self.server, self.server.config, self.master is not None
         with self._judging:
             server.log.following = following
+            server.keyspace.following = 0 if not following else 1 if config.flag("replica-read-only") else 2
+            server.keyspace.configure(evicting=not (following and config.flag("replica-ignore-maxmemory")))
             server.read_only = following and config.flag("replica-read-only")
             stale = following and not self.up and not config.flag("replica-serve-stale-data")
             if stale != server.stale:

@@ -6,6 +6,7 @@ It runs until another master is named, this server becomes one, or stops; what g
 
 import contextlib
 import logging
+import os
 import socket
 import threading
 import time
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from rlite.engine.core.connection import Client
 from rlite.engine.replication import adopting, handshake
+from rlite.engine.replication.acknowledging import Acknowledging
 from rlite.engine.replication.applying import Applier
-from rlite.engine.replication.channel import Channel, EndedError, LinkError, connected, request
+from rlite.engine.replication.channel import Channel, EndedError, LinkError, connected
 from rlite.engine.replication.handshake import Rest, Whole
 from rlite.engine.replication.holding import everything_held
 from rlite.engine.replication.receiving import Transfer, receive
@@ -61,6 +63,7 @@ class Link:
         self._server = following.server
         self._channel: Channel | None = None
         self._applier: Applier | None = None
+        self._acks: Acknowledging | None = None
         self._ended = threading.Event()
         self._woken, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
@@ -133,6 +136,7 @@ class Link:
         """Connects and follows until that breaks. Returns the seconds to wait before the next try."""
         was_up = False
         try:
+            self._mind_the_disk()
             self.state = State.CONNECTING
             with self._connected() as channel:
                 self._channel = channel
@@ -197,6 +201,7 @@ class Link:
             self._go_on(answer)
         self._become_client(channel)
         self._applier = Applier(self._server, self._standing_in(), self._following.offset, self._ended.is_set)
+        self._acks = Acknowledging(self._server.log)
         self._acknowledge(channel)
         self.fault = ""
         self.state = State.CONNECTED
@@ -269,6 +274,7 @@ class Link:
                 self._following.received += n
                 applier.feed(buffer[:n])
                 self._following.applied(applier.offset, self._standing_in().database)
+                self._log_it()
             elif time.monotonic() >= limit:
                 raise LinkError("timeout", "nothing came from the master for repl-timeout seconds")
             if applier.asked or time.monotonic() >= due:
@@ -276,5 +282,20 @@ class Link:
                 self._acknowledge(channel)
                 due = time.monotonic() + ACK_SECONDS
 
+    def _log_it(self) -> None:
+        """Has the log write what has just been applied; replicas of this server are sent it then."""
+        log = self._server.log
+        if not log.settle():
+            self._mind_the_disk()
+        assert self._acks is not None
+        self._acks.note()
+
+    def _mind_the_disk(self) -> None:
+        """Raises LinkError while the log takes no more, and that is to stop this replica."""
+        error = self._server.log.refusing
+        if error and not self._server.config.flag("replica-ignore-disk-write-errors"):
+            raise LinkError("disk", f"the log cannot be written: {os.strerror(error)}")
+
     def _acknowledge(self, channel: Channel) -> None:
-        channel.offer(request(("REPLCONF", "ACK", self._following.offset)))
+        assert self._acks is not None
+        channel.offer(self._acks.words(self._following.offset))

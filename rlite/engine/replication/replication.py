@@ -51,6 +51,10 @@ class Replication:
         return self.following.up
 
     @property
+    def loading(self) -> bool:
+        return self.following.loading
+
+    @property
     def wanting(self) -> bool:
         return self.replicas.wanting
 
@@ -91,6 +95,7 @@ class Replication:
     def syncs(self) -> dict[str, object]:
         replicas = self.replicas
         return {
+            "total_net_repl_input_bytes": self.following.received,
             "sync_full": replicas.full,
             "sync_partial_ok": replicas.partial,
             "sync_partial_err": replicas.partial_failed,
