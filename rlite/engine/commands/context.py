@@ -139,6 +139,10 @@ class Replication(Protocol):
     def link_up(self) -> bool:
         """Whether the stream of the master is coming in."""
 
+    @property
+    def loading(self) -> bool:
+        """Whether a master's data are being loaded beside those that are served."""
+
     def info(self) -> dict[str, object]:
         """The fields of INFO replication."""
 
@@ -218,6 +222,8 @@ class Context:
     former_id: str = ""  # of the history before, which may be continued up to former_end; "": there is none
     former_end: int = 0
     replication: Replication | None = None
+    read_only: bool = False  # it is a replica that clients may not write to
+    stale: bool = False  # it is a replica whose link is down, and is not to show what may be old
     connections_received: int = 0
     connections_rejected: int = 0
     samples: dict[str, float] = field(

@@ -134,11 +134,15 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     check_log(server, client, command)
     check_saves(server, client, command)
     check_replicas(server, client, command)
+    check_role(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
         raise CommandError(errors.SUBSCRIBER_MODE % command.counted_as)
-    if server.loading is not None and not runs_while_loading(client, command):
+    if server.stale and not is_flagged(client, command, "stale"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.MASTER_DOWN)
+    if server.loading is not None and not is_flagged(client, command, "loading"):
         raise CommandError(errors.LOADING)
     if client.transaction is not None and command.name not in UNQUEUED:
         client.transaction.append((command, args))
@@ -150,11 +154,10 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     return run(server, client, command, args, None)
 
 
-def runs_while_loading(client: Client, command: Command) -> bool:
-    """Whether a command, or each that an EXEC would run, may run before all data is there."""
-    return "loading" in command.flags and not (
-        command.name == "EXEC"
-        and any("loading" not in queued.flags for queued, _ in client.transaction or ())
+def is_flagged(client: Client, command: Command, flag: str) -> bool:
+    """Whether a command, and each that an EXEC would run, has a flag without which it may not run now."""
+    return flag in command.flags and not (
+        command.name == "EXEC" and any(flag not in queued.flags for queued, _ in client.transaction or ())
     )
 
 
@@ -200,6 +203,13 @@ def check_replicas(server: Context, client: Client, command: Command) -> None:
     if comes_to(client, command, "write"):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.NO_REPLICAS)
+
+
+def check_role(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for a command that writes, or an EXEC that would, on a replica that takes none."""
+    if server.read_only and comes_to(client, command, "write"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.READ_ONLY)
 
 
 def paused(server: Context, client: Client, command: Command) -> bool:

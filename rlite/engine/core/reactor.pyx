@@ -23,7 +23,7 @@ from rlite.engine.core.eviction cimport evict_until_within
 from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys, log_change
 from rlite.engine.core.hotkeys cimport HotKeys, hot_note
 from rlite.engine.core.keyspace cimport (
-    Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
+    FOLLOWING_KEPT, Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
 from rlite.engine.core.log cimport log_relieve, log_settle, log_wake
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
@@ -515,6 +515,8 @@ cdef class Loop:
         if rl_load_int(&self.gate.reasons):
             return False
         if cmd.write and self.ks.log != NULL and rl_load_int(&self.ks.log.refusing):
+            return False
+        if cmd.write and rl_load_int(&self.ks.following) == FOLLOWING_KEPT:
             return False
         if cmd.write and rl_load(&self.ks.maxmemory) and not evict_until_within(self.ks) and cmd.denyoom:
             return False
