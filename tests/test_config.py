@@ -262,7 +262,7 @@ def test_the_words_of_the_real_server(ours: Wire) -> None:
 # Where our default or our answer is another one on purpose.
 OWN = frozenset(
     "port bind dir unixsocket logfile pidfile maxclients io-threads save enable-debug-command".split()  # noqa: SIM905
-)
+) | {"repl-backlog-size"}
 
 
 @pytest.mark.peer("redis-server")

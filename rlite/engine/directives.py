@@ -25,6 +25,7 @@ class Kind(Enum):
     SCORES = "three numbers from -2000 to 2000"
     EVENTS = "letters of event classes"
     RENAME = "a command's name and its new one"
+    MASTER = "HOST PORT, HOST:PORT, or no one"
     THREADS = "a whole number or auto"
     STRIPES = "a power of two"
 
@@ -85,7 +86,15 @@ class Directive:
     @property
     def many(self) -> bool:
         """Whether it takes several words."""
-        return self.kind in (Kind.WORDS, Kind.SAVE, Kind.LIMITS, Kind.PERCENTILES, Kind.SCORES, Kind.RENAME)
+        return self.kind in (
+            Kind.WORDS,
+            Kind.SAVE,
+            Kind.LIMITS,
+            Kind.PERCENTILES,
+            Kind.SCORES,
+            Kind.RENAME,
+            Kind.MASTER,
+        )
 
 
 def _inert(name: str, kind: Kind, default: str, help_: str, **more: object) -> Directive:
@@ -139,6 +148,8 @@ _ROWS = (
       low=-1),
     D("slowlog-max-len", I, "128", "Entries the slow log keeps."),
     D("latency-tracking", B, "yes", "Whether the time of each command is gathered."),
+    D("latency-tracking-info-percentiles", Kind.PERCENTILES, "50 99 99.9",
+      "Percentiles INFO latencystats shows."),
     D("enable-debug-command", C, "no", "Who may use DEBUG.", mutable=False, choices=("no", "yes", "local")),
     D("enable-protected-configs", C, "no", "Who may set protected directives with CONFIG SET.", mutable=False,
       choices=("no", "yes", "local")),
@@ -182,7 +193,6 @@ _ROWS = (
     # --- refused ---
     _refused("cluster-enabled", B, "no", "rlite has no cluster mode", harmless="no"),
     _refused("loadmodule", W, "", "rlite loads no modules", listed=False),
-    _refused("replicaof", W, "", "rlite does not replicate yet", alias="slaveof", harmless=""),
     _refused("user", W, "", "rlite has no users beside default; use requirepass", listed=False),
     _refused("aclfile", T, "", "rlite has no users beside default; use requirepass", harmless=""),
     _refused("tls-port", I, "0", "rlite does not speak TLS; put a TLS proxy in front", high=65535,
@@ -213,6 +223,9 @@ _ROWS = (
     _inert("sanitize-dump-payload", C, "no", "Check serialized values in depth.", choices=("no", "yes",
            "clients")),
     D("stop-writes-on-bgsave-error", B, "yes", "Refuse writes after a failed snapshot."),
+    # --- replication ---
+    D("replicaof", Kind.MASTER, "", "The server that this one is a replica of; no one for none.",
+      mutable=False, alias="slaveof"),
     # --- accepted: replication ---
     _inert("masterauth", T, "", "Password for the primary.", sensitive=True),
     _inert("masteruser", T, "", "User name for the primary."),
@@ -230,21 +243,21 @@ _ROWS = (
     _inert("replica-read-only", B, "yes", "A replica refuses writes.", alias="slave-read-only"),
     _inert("replica-serve-stale-data", B, "yes", "A replica answers while its link is down.",
            alias="slave-serve-stale-data"),
-    _inert("min-replicas-to-write", I, "0", "Replicas needed for writes.", high=INT_MAX,
+    D("min-replicas-to-write", I, "0", "Replicas needed for writes.", high=INT_MAX,
            alias="min-slaves-to-write"),
-    _inert("min-replicas-max-lag", I, "10", "Lag at which a replica still counts.", unit="seconds",
+    D("min-replicas-max-lag", I, "10", "Lag at which a replica still counts.", unit="seconds",
            high=INT_MAX,
            alias="min-slaves-max-lag"),
-    _inert("repl-backlog-size", M, "1mb", "History kept for replicas that return.", low=1),
-    _inert("repl-backlog-ttl", I, "3600", "How long history is kept without replicas.", unit="seconds"),
+    D("repl-backlog-size", M, "16mb", "Stream kept in memory for replicas that return.", low=1),
+    D("repl-backlog-ttl", I, "3600", "How long history is kept without replicas.", unit="seconds"),
     _inert("repl-disable-tcp-nodelay", B, "no", "Fewer, larger packets to replicas."),
     _inert("repl-diskless-load", C, "disabled", "Load a snapshot from the link.",
            choices=("disabled", "on-empty-db", "swapdb")),
-    _inert("repl-diskless-sync", B, "yes", "Send snapshots without a file."),
-    _inert("repl-diskless-sync-delay", I, "5", "Wait for more replicas before a snapshot.", unit="seconds",
+    D("repl-diskless-sync", B, "yes", "Send snapshots without a file."),
+    D("repl-diskless-sync-delay", I, "5", "Wait for more replicas before a snapshot.", unit="seconds",
            high=INT_MAX),
-    _inert("repl-diskless-sync-max-replicas", I, "0", "Replicas after which the wait ends.", high=INT_MAX),
-    _inert("repl-ping-replica-period", I, "10", "How often replicas are pinged.", unit="seconds", low=1,
+    D("repl-diskless-sync-max-replicas", I, "0", "Replicas after which the wait ends.", high=INT_MAX),
+    D("repl-ping-replica-period", I, "10", "How often replicas are pinged.", unit="seconds", low=1,
            high=INT_MAX,
            alias="repl-ping-slave-period"),
     _inert("repl-timeout", I, "60", "A silent link is dropped after so long.", unit="seconds", low=1,
@@ -293,7 +306,6 @@ _ROWS = (
     _inert("io-threads-do-reads", B, "no", "I/O threads read as well; rlite's always do.", mutable=False),
     _inert("jemalloc-bg-thread", B, "yes", "Let the allocator tidy up in the background."),
     _inert("latency-monitor-threshold", I, "0", "Events this slow are recorded.", unit="milliseconds"),
-    _inert("latency-tracking-info-percentiles", Kind.PERCENTILES, "50 99 99.9", "Percentiles INFO shows."),
     _inert("locale-collate", T, "", "Locale for comparing strings."),
     _inert("max-new-connections-per-cycle", I, "10", "Connections accepted in one turn.", low=1, high=1000),
     _inert("max-new-tls-connections-per-cycle", I, "1", "TLS connections accepted in one turn.", low=1,

@@ -182,6 +182,23 @@ HYPERLOGLOG_IS_DENSE = "ERR HLL encoding is not sparse"
 UNKNOWN_PFDEBUG = "ERR Unknown PFDEBUG subcommand '%s'"
 PFSELFTEST = "TESTFAILED %s"
 
+# --- replication ---
+NOT_FOR_EMBEDDED = "ERR this server has no sockets, and so no replicas"
+NO_MASTER_LINK = "NOMASTERLINK Can't SYNC while not connected with my master"
+NO_REPLICAS = "NOREPLICAS Not enough good replicas to write."
+REPLCONF_ADDRESS = "ERR REPLCONF ip-address provided by replica instance is too long: %s bytes"
+REPLCONF_UNKNOWN = "ERR Unrecognized REPLCONF option: %s"
+REPLCONF_FILTER = "ERR Unsupported rdb-filter-only option: rlite sends all data"
+WAIT_ON_REPLICA = (
+    "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
+    "configured to be writable (which is not the default) writes to replicas are just local and are not "
+    "propagated."
+)
+WAITAOF_ON_REPLICA = (
+    "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just "
+    "local and are not propagated."
+)
+
 # --- waiting for replicas and the log ---
 NUMLOCAL = "ERR value is out of range, value must between 0 and 1"
 WAITAOF_WITHOUT_LOG = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."

@@ -26,15 +26,18 @@ from rlite.engine.config import Config, ConfigErrors, ConfigProblem
 from rlite.engine.core.connection import Client
 from rlite.engine.core.counters import Counters
 from rlite.engine.core.execute import CommandTable
+from rlite.engine.core.hotkeys import HotKeys
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.directives import INT64_MAX
 from rlite.engine.errors import RliteError
-from rlite.engine.observe import slowlog_commands
+from rlite.engine.observe import latency_commands, slowlog_commands
 from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import SlowLog
 from rlite.engine.persistence import rewriting_commands, saving_commands
 from rlite.engine.persistence.disk import Disk
+from rlite.engine.replication import master_commands
+from rlite.engine.replication.replication import Replication
 from rlite.engine.reply import NO_REPLY, Reply
 
 log = logging.getLogger("rlite")
@@ -79,9 +82,11 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     renamed: commands that the reactor must not find by their own name; they are left to Python.
     """
     declare_all()
+    assert latency_commands
     assert slowlog_commands
     assert rewriting_commands
     assert saving_commands
+    assert master_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -127,12 +132,14 @@ class Server:
             config=config, keyspace=self.keyspace, table=table, gate=Gate(),
             counters=Counters(len(table.names)), ids=ids,
             slow_log=SlowLog(config.int("slowlog-log-slower-than"), config.int("slowlog-max-len")),
-            renamed=renamed, config_file=config.file,
+            hot_keys=HotKeys(self.keyspace), renamed=renamed, config_file=config.file,
         )  # fmt: skip
+        self.keyspace.attach(self.context.log)
         self.context.unpause = self.unpause
         self.context.resume_all = self.resume_all
         self.context.shutdown = self._shut_down
         self.disk = Disk(self.context)
+        self.replication = Replication(self.context, self.disk)
         self._last_save: bool | None = None  # whether the shutdown saves; None: as the rules say
         self.context.startup_memory = self.keyspace.used_memory()
         self._rates = Rates()
@@ -158,6 +165,7 @@ class Server:
             ("proto-max-bulk-len", self._limit_strings),
             ("client-query-buffer-limit", self._limit_queries),
             ("slowlog-log-slower-than", self._watch_slowness),
+            ("latency-tracking", self._track_latency),
             ("slowlog-max-len", lambda value: self.context.slow_log.resize(min(value, sys.maxsize))),
             ("requirepass", self._let_in),
             ("notify-keyspace-events", self._choose_events),
@@ -199,6 +207,10 @@ class Server:
         for loop in self.context.loops:
             loop.configure(slow_ns=min(microseconds * 1000, INT64_MAX))
 
+    def _track_latency(self, on: Any) -> None:
+        for counters in self.context.all_counters():
+            counters.track(on)
+
     def _let_in(self, password: Any) -> None:
         """Once no password is asked for, those who owe it may come in; a new one binds new clients only."""
         if not password:
@@ -226,6 +238,7 @@ class Server:
             self.context.loops.append(loop)
         self._limit_queries(self.config.int("client-query-buffer-limit"))
         self._watch_slowness(self.config.int("slowlog-log-slower-than"))
+        self._track_latency(self.config.flag("latency-tracking"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
         self.start_background()
         for i, loop in enumerate(self.context.loops):
@@ -275,6 +288,7 @@ class Server:
         running = self.context.scripts.running
         if running is not None:
             running.killed = True
+        self.replication.close()
         for loop in self.context.loops:
             loop.stop()
         self.context.timers.stop()
@@ -388,6 +402,7 @@ class Server:
                 if loop.resting:
                     loop.post("hear")
             self.disk.tick()
+            self.replication.tick()
             self._sample()
             self._end_pause(time.monotonic())
 
@@ -487,6 +502,7 @@ class Server:
         blocking.gone(self.context, client)
         subscriptions.forget(self.context, client)
         monitoring.forget(self.context, client)
+        self.replication.gone(client)
 
     def slow(self, client: Client, args: list[bytes], ns: int) -> None:
         self.context.slow_log.add(client, args, ns // 1000)

@@ -10,18 +10,22 @@ from typing import TYPE_CHECKING, Protocol
 from rlite.engine.commands.scripts import Scripts
 from rlite.engine.commands.subscriptions import Board
 from rlite.engine.commands.timers import Timers
+from rlite.engine.core.log import Log
 
 if TYPE_CHECKING:
     from collections import deque
 
     from rlite.engine.commands.blocking import Waiter
+    from rlite.engine.commands.waiting import Wanted
     from rlite.engine.config import Config
     from rlite.engine.core.connection import Client
     from rlite.engine.core.counters import Counters
     from rlite.engine.core.database import Database
     from rlite.engine.core.execute import CommandTable
+    from rlite.engine.core.hotkeys import HotKeys
     from rlite.engine.core.keyspace import Keyspace
     from rlite.engine.core.reactor import Gate, Loop
+    from rlite.engine.reply import Reply
 
 
 class SlowLog(Protocol):
@@ -115,6 +119,40 @@ class Saves(Protocol):
         """Has the data come from disk. Raises RliteError, OSError."""
 
 
+class Replication(Protocol):
+    """The links to replicas and to a master (replication/)."""
+
+    @property
+    def master(self) -> tuple[str, int] | None:
+        """Host and port of the master; None: this is one."""
+
+    @property
+    def link_up(self) -> bool:
+        """Whether the stream of the master is coming in."""
+
+    def info(self) -> dict[str, object]:
+        """The fields of INFO replication."""
+
+    def syncs(self) -> dict[str, object]:
+        """The fields of INFO stats that count synchronisations."""
+
+    def role(self) -> "Reply":
+        """What ROLE answers."""
+
+    @property
+    def wanting(self) -> bool:
+        """Whether fewer replicas are well than min-replicas-to-write asks for."""
+
+    def acknowledged(self, offset: int) -> int:
+        """Replicas that have said that they hold the stream up to an offset."""
+
+    def synced(self, offset: int) -> int:
+        """Of those, how many have it on disk."""
+
+    def ask(self) -> None:
+        """Has replicas acknowledge at once (REPLCONF GETACK)."""
+
+
 @dataclass(slots=True)
 class Pause:
     """CLIENT PAUSE: until when (monotonic seconds), and whether for all commands or for writes only."""
@@ -131,9 +169,11 @@ class Context:
     gate: "Gate"
     counters: "Counters"  # of the ordinary path; written with the GIL
     slow_log: SlowLog
+    hot_keys: "HotKeys"  # of the ordinary path
     ids: dict[str, int]  # command name -> index of its counters
-    journal: Journal | None = None  # None: nothing is logged
-    rewriter: Rewriter | None = None  # None: nothing is logged
+    log: Log = field(default_factory=Log)
+    journal: Journal | None = None  # that log, while anybody reads it: there are files, or replicas
+    rewriter: Rewriter | None = None  # None: there are no files
     loading: Loading | None = None  # None: all is there
     saves: Saves | None = None
     loops: list["Loop"] = field(default_factory=list)
@@ -146,6 +186,7 @@ class Context:
         default_factory=dict
     )  # of those, what has changed and is to be looked at, in order
     blocked: dict[int, "Waiter"] = field(default_factory=dict)  # by client id
+    acknowledging: dict[int, "Wanted"] = field(default_factory=dict)  # of those, who waits for replicas
     serving: threading.Lock = field(default_factory=threading.Lock)  # held to end somebody's wait
     board: Board = field(default_factory=Board)
     scripts: Scripts = field(default_factory=Scripts)
@@ -160,6 +201,9 @@ class Context:
     unpause: Callable[[], None] = lambda: None  # ends the pause: whoever waits goes on
     resume_all: Callable[[], None] = lambda: None  # has every client that waits try again
     replication_id: str = field(default_factory=lambda: os.urandom(20).hex())
+    former_id: str = ""  # of the history before, which may be continued up to former_end; "": there is none
+    former_end: int = 0
+    replication: Replication | None = None
     connections_received: int = 0
     connections_rejected: int = 0
     samples: dict[str, float] = field(
@@ -178,8 +222,21 @@ class Context:
         1
     ]  # frees memory later, elsewhere
 
-    def new_replication_id(self) -> None:
+    def new_replication_id(self, *, continues: bool = False) -> None:
+        """A new history begins. continues: with the data as they are, so that whoever has the former one up
+        to here may go on.
+        """
+        self.former_id, self.former_end = (self.replication_id, self.log.offset) if continues else ("", 0)
         self.replication_id = os.urandom(20).hex()
+
+    @property
+    def follows(self) -> bool:
+        """Whether this server is a replica."""
+        return self.replication is not None and self.replication.master is not None
+
+    def note_log(self) -> None:
+        """Takes note of whether anybody reads the log. Every stripe is locked, or nobody is there yet."""
+        self.journal = self.log if self.log.on else None
 
     def all_counters(self) -> Iterable["Counters"]:
         """One set a thread, and that of the ordinary path."""

@@ -120,6 +120,7 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
         raise CommandError(errors.OUT_OF_MEMORY)
     check_log(server, client, command)
     check_saves(server, client, command)
+    check_replicas(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
@@ -176,6 +177,18 @@ def check_saves(server: Context, client: Client, command: Command) -> None:
         raise CommandError(errors.SAVE_ERROR)
 
 
+def check_replicas(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for a command that writes, while fewer replicas are well than
+    min-replicas-to-write asks for.
+    """
+    replication = server.replication
+    if replication is None or not replication.wanting or server.follows:
+        return
+    if comes_to(client, command, "write"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.NO_REPLICAS)
+
+
 def paused(server: Context, client: Client, command: Command) -> bool:
     pause = server.pause
     if pause is None or time.monotonic() >= pause.until or command.name in UNPAUSED or client.fd < 0:
@@ -196,6 +209,7 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     reply: Reply
     dirty = hits = misses = 0
     failed = False
+    positions: list[int] = []
     try:
         # Under every lock nothing needs to know the keys, but those who wait for a change of one.
         alone = command.locks is Locks.EVERYTHING and "write" not in command.flags
@@ -257,6 +271,10 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     took = time.perf_counter_ns() - started
     server.counters.record(which, took, failed)
     server.counters.effects(dirty, hits, misses)
+    if positions:
+        server.hot_keys.note(
+            client.database, args, positions, "write" in command.flags, took, sum(map(len, args))
+        )
     if took >= server.slow_log.threshold_us * 1000 >= 0 and "skip_slowlog" not in command.flags:
         server.slow_log.add(client, args, took // 1000)
     return reply

@@ -87,7 +87,7 @@ def restore(call: Call) -> Reply:
     value = value_in(call.args[3], call.server.config.int("proto-max-bulk-len"))
     now = time.time_ns() // 1_000_000
     deadline = ttl if absolute or not ttl else now + ttl
-    if deadline and deadline <= now and not call.server.keyspace.loading:
+    if deadline and deadline <= now and not call.server.keyspace.keeps_expired:
         if call.db.delete(key):
             call.changed()
             call.log_deletion([key])

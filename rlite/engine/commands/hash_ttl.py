@@ -58,7 +58,7 @@ def expire(call: Call, *, seconds: bool, absolute: bool) -> Reply:
             or (condition == b"LT" and current is not None and deadline >= current)
         ):
             replies.append(UNMET)
-        elif deadline <= now and not call.server.keyspace.loading:
+        elif deadline <= now and not call.server.keyspace.keeps_expired:
             view.delete(field)
             deleted += 1
             replies.append(DELETED)

@@ -65,4 +65,5 @@ cdef class Client:
     cdef public bint is_unix
     cdef public object subscriptions   # commands/subscriptions.py; None: it listens to nothing
     cdef public bint in_script         # it stands for a running script
+    cdef public str peer               # "replica": it follows this server; "master": this server follows it; "": neither
     cdef object __weakref__

@@ -41,6 +41,7 @@ class Client:
     is_unix: bool
     subscriptions: Any
     in_script: bool
+    peer: str
     database: int
     resp: int
     no_touch: bool

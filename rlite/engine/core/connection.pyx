@@ -26,7 +26,7 @@ cdef class Client:
         self.conn.created_ns = self.conn.active_ns = rl_monotonic_ns()
         self.conn.client = <void*>self
         parse_init(&self.conn.parse)
-        self.name = self.lib_name = self.lib_ver = self.address = self.local_address = ""
+        self.name = self.lib_name = self.lib_ver = self.address = self.local_address = self.peer = ""
         self.user = "default"
         self.reply_mode = "on"
 

@@ -171,7 +171,7 @@ cdef bint evict_until_within(keyspace_t* ks) noexcept nogil:
         int64_t until
         uint64_t state
         int n = 0
-    if limit == 0 or rl_load_int(&ks.loading) or used_memory(ks) <= limit:
+    if limit == 0 or rl_load_int(&ks.loading) or not rl_load_int(&ks.evicting) or used_memory(ks) <= limit:
         return True
     if ks.policy == NOEVICTION:
         return False

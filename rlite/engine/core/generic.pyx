@@ -11,7 +11,7 @@ from rlite.engine.core.execute cimport (
     CLASS_GENERIC, call_error, call_t, effect_date, effect_key, enlist, event, find, int_arg, is_word, noted, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
-    NEVER, clear_deadline, deadline_of, lookup, remove_entry, set_deadline, stripe_t,
+    NEVER, clear_deadline, deadline_of, keeps_expired, lookup, remove_entry, set_deadline, stripe_t,
 )
 from rlite.engine.core.resp cimport out_bulk, out_error, out_int, out_raw
 from rlite.engine.core.table cimport entry_t
@@ -137,7 +137,7 @@ cdef void expire_at(call_t* c, int64_t base_ms, bint seconds) noexcept nogil:
         out_int(c.out, 0)
         return
     c.dirty += 1
-    if at <= c.now_ns // 1000000 and not c.ks.loading:
+    if at <= c.now_ns // 1000000 and not keeps_expired(c.ks):
         event(c, 0, b"del", CLASS_GENERIC)
         remove_entry(s, c.hashes[0], e)
         effect_key(c, 2, b"DEL")

@@ -16,6 +16,7 @@ from rlite.engine.core.execute cimport (
 from rlite.engine.core.keyspace cimport NEVER, create_value, keyspace_t, settle, stripe_t, watch_fields
 from rlite.engine.core.members cimport (
     field_key, field_t, field_value, fields_find, fields_free, fields_new, fields_persist, fields_remove, fields_set, hash_t,
+    is_hidden,
 )
 from rlite.engine.core.packed cimport (
     END, byte, lp_append, lp_count, lp_find, lp_first, lp_new, lp_next, lp_read, lp_remove, lp_replace, needle_init,
@@ -29,7 +30,7 @@ from rlite.engine.core.values cimport FULL, PACKED, count_of, free_value, set_va
 # --- steps -----------------------------------------------------------------------------------------------------------
 
 cdef int64_t hash_len(entry_t* e) noexcept nogil:
-    return count_of(TYPE_HASH, e.encoding, value_of(e))
+    return count_of(TYPE_HASH, e.encoding, value_of(e)) - ((<hash_t*>value_of(e)).hidden if e.encoding == FULL else 0)
 
 
 cdef void* hash_empty(int* encoding) noexcept nogil:
@@ -49,7 +50,7 @@ cdef bint hash_get(entry_t* e, const char* field, size_t size, piece_t* value) n
         lp_read(lp_next(at), value)
         return True
     f = fields_find(<hash_t*>value_of(e), field, size)
-    if f == NULL:
+    if f == NULL or is_hidden(<hash_t*>value_of(e), f):
         return False
     value.is_number = False
     value.data = field_value(f)
@@ -331,12 +332,15 @@ cdef enum part:
 
 cdef struct walk_t:
     out_t* out
+    hash_t* hash
     int parts
 
 
 cdef void write_field(void* context, entry_t* item) noexcept nogil:
     cdef walk_t* w = <walk_t*>context
     cdef field_t* f = <field_t*>item
+    if is_hidden(w.hash, f):
+        return
     if w.parts & FIELDS:
         out_bulk(w.out, field_key(f), f.klen)
     if w.parts & VALUES:
@@ -361,8 +365,9 @@ cdef void reply_all(call_t* c, int parts) noexcept nogil:
         return
     if e.encoding == FULL:
         w.out = c.out
+        w.hash = <hash_t*>value_of(e)
         w.parts = parts
-        table_each(&(<hash_t*>value_of(e)).table, write_field, &w)
+        table_each(&w.hash.table, write_field, &w)
         return
     at = lp_first(<byte*>value_of(e))
     while at[0] != END:

@@ -22,6 +22,7 @@ cdef void heap_release(heap_t* h) noexcept nogil
 cdef bint heap_push(heap_t* h, entry_t* e, int64_t at) noexcept nogil          # has no deadline; False: no memory
 cdef void heap_remove(heap_t* h, entry_t* e) noexcept nogil                    # e has a deadline
 cdef void heap_update(heap_t* h, entry_t* e, int64_t at) noexcept nogil        # e has a deadline
+cdef int64_t heap_due(const heap_t* h, int64_t now) noexcept nogil             # how many are at or before `now`
 
 cdef inline int64_t heap_bytes(const heap_t* h) noexcept nogil:
     return h.cap * sizeof(deadline_t)

@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """A four-ary min-heap of deadlines: half the depth of a binary one, and four children share a cache line."""
-from libc.stdint cimport int64_t, uint32_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 
 from rlite.engine.core.platform cimport rl_zeroed_free, rl_zeroed_grow
 from rlite.engine.core.table cimport entry_t
@@ -112,3 +112,17 @@ cdef void heap_update(heap_t* h, entry_t* e, int64_t at) noexcept nogil:
     d.at = at
     d.entry = e
     settle(h, place_of(h, e)[0] - 1, d)
+
+
+cdef int64_t due_from(const heap_t* h, uint64_t i, int64_t now) noexcept nogil:
+    if i >= h.len or h.slots[i].at > now:
+        return 0
+    cdef int64_t n = 1
+    cdef int j
+    for j in range(1, ARITY + 1):
+        n += due_from(h, i * ARITY + j, now)
+    return n
+
+
+cdef int64_t heap_due(const heap_t* h, int64_t now) noexcept nogil:
+    return due_from(h, 0, now)

@@ -64,6 +64,11 @@ cdef struct gone_t:
     uint32_t klen
     char* key
 
+cdef enum follow_t:            # how a replica treats what is past its deadline: the DEL is its master's to send
+    NOT_FOLLOWING = 0
+    FOLLOWING_KEPT = 1         # kept; there for the link, missing for everybody else
+    FOLLOWING_WRITABLE = 2     # kept; there for the link, removed, without a word to the log, when anybody else comes by
+
 cdef struct limits_t:          # up to where values stay compact; the directives' names and meanings are Redis's
     int64_t hash_entries
     int64_t hash_value
@@ -92,6 +97,8 @@ cdef struct keyspace_t:
     int active_expire          # published; DEBUG SET-ACTIVE-EXPIRE
     int observers              # of all stripes; published
     int loading                # published; the log is being replayed: nothing expires, nothing is evicted
+    int following              # published; see follow_t
+    int evicting               # published; 0: nothing is evicted, whatever is used (a replica leaves that to its master)
     int busy                   # published; a script has held all locks for long: who waits for one gives up
     int64_t max_string         # proto-max-bulk-len: no string grows beyond it
     int64_t other_bytes        # client buffers and the like; published, many writers
@@ -132,8 +139,16 @@ cdef int lfu_now(keyspace_t* ks, entry_t* e, int64_t now_ns) noexcept nogil     
 cdef int64_t used_memory(keyspace_t* ks) noexcept nogil
 cdef int64_t expire_due(keyspace_t* ks, int64_t now_ms, int64_t until_ns) noexcept nogil   # keys removed
 
+# --- the thread of a master's link: it sees what is past its deadline as there, for so it is at the master
+cdef bint is_link() noexcept nogil
+cdef bint set_link(bint on) noexcept nogil               # of this thread; returns what it was
+
 cdef inline bint is_logged(keyspace_t* ks) noexcept nogil:
-    return ks.log != NULL and rl_load_int(&ks.log.on)
+    return ks.log != NULL and rl_load_int(&ks.log.on) and not rl_load_int(&ks.following)
+
+cdef inline bint keeps_expired(keyspace_t* ks) noexcept nogil:
+    """Whether a date in the past is a deadline like any other, not a deletion."""
+    return rl_load_int(&ks.loading) or rl_load_int(&ks.following)
 
 cdef inline uint64_t hash_key(keyspace_t* ks, const char* key, size_t klen) noexcept nogil:
     return siphash13(ks.seed, key, klen)

@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 import os
 
 from rlite.engine.core.heap cimport (
-    heap_bytes, heap_init, heap_init_items, heap_push, heap_release, heap_remove, heap_update,
+    heap_bytes, heap_due, heap_init, heap_init_items, heap_push, heap_release, heap_remove, heap_update,
 )
 from rlite.engine.core.log cimport Log, log_gone
 from rlite.engine.core.members cimport field_key, field_t, fields_remove, hash_t
@@ -24,6 +24,15 @@ from rlite.engine.core.table cimport (
 )
 from rlite.engine.core.streamlog cimport take_orphans
 from rlite.engine.core.values cimport FULL, bin_len, discard, empty_bin, free_value, set_value, value_bytes, value_of
+
+cdef extern from *:
+    """
+    static __thread int rl_link;         /* whether this thread is the master's link */
+    static inline int rl_link_get(void) { return rl_link; }
+    static inline void rl_link_set(int on) { rl_link = on; }
+    """
+    int rl_link_get() nogil
+    void rl_link_set(int on) nogil
 
 cdef enum:
     LFU_START = 5              # a new key's counter: not the first to go, as in Redis
@@ -209,31 +218,59 @@ cdef void touch(keyspace_t* ks, stripe_t* s, entry_t* e, int64_t now_ns) noexcep
 
 # --- keys ----------------------------------------------------------------------------------------------------------
 
+cdef bint is_link() noexcept nogil:
+    return rl_link_get()
+
+
+cdef bint set_link(bint on) noexcept nogil:
+    cdef bint before = rl_link_get()
+    rl_link_set(on)
+    return before
+
+
 cdef entry_t* lookup(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen,
                      int64_t now_ns) noexcept nogil:
-    """The key's entry; NULL where there is none, or where its deadline has passed (it is removed then).
+    """The key's entry; NULL where there is none, or where its deadline has passed (it is removed then, unless `following`
+    has it kept).
 
     Fields of a hash that are past theirs are gone too, and the hash with the last of them.
     """
     cdef entry_t* e = table_find(&s.table, h, key, klen)
+    cdef int following
     if e != NULL and e.heap_pos and s.heap.slots[e.heap_pos - 1].at <= now_ns // 1000000 and not rl_load_int(&ks.loading):
-        note_gone(ks, GONE_EXPIRED, s.database, key, klen)
-        remove_entry(s, h, e)
-        rl_add(&ks.expired, 1)
-        return NULL
+        following = rl_load_int(&ks.following)
+        if following == FOLLOWING_KEPT and not is_link():
+            return NULL
+        if not following or not is_link():
+            note_gone(ks, GONE_EXPIRED, s.database, key, klen)
+            remove_entry(s, h, e)
+            rl_add(&ks.expired, 1)
+            return NULL
     if e != NULL and e.type == TYPE_HASH and e.encoding == FULL and (<hash_t*>value_of(e)).heap_pos:
         return expire_fields(ks, s, h, e, now_ns // 1000000, -1)
     return e
 
 
 cdef entry_t* expire_fields(keyspace_t* ks, stripe_t* s, uint64_t h, entry_t* e, int64_t now_ms, int most) noexcept nogil:
-    """Removes up to `most` fields that are due (negative: all). NULL: the hash went with them."""
+    """Removes up to `most` fields that are due (negative: all). NULL: the hash went with them.
+
+    Where `following` has them kept, all of them are hidden instead until the next look-up, and NULL hides the hash.
+    """
     cdef hash_t* hash = <hash_t*>value_of(e)
+    cdef int following
     cdef field_t* f
     cdef int64_t before
     cdef int n = 0
+    hash.hidden = 0
     if hash.deadlines.slots[0].at > now_ms or rl_load_int(&ks.loading):
         return e
+    following = rl_load_int(&ks.following)
+    if following and is_link():
+        return e
+    if following == FOLLOWING_KEPT:
+        hash.hidden_at = now_ms
+        hash.hidden = heap_due(&hash.deadlines, now_ms)
+        return e if hash.hidden < table_size(&hash.table) else NULL
     before = value_bytes(e)
     while n != most and hash.deadlines.len and hash.deadlines.slots[0].at <= now_ms:
         f = <field_t*>hash.deadlines.slots[0].entry
@@ -296,10 +333,16 @@ cdef void note_gone(keyspace_t* ks, int why, int database, const char* key, size
 
 cdef entry_t* create(keyspace_t* ks, stripe_t* s, uint64_t h, const char* key, size_t klen, size_t vlen,
                      int64_t now_ns) noexcept nogil:
-    """A new string entry with room for `vlen` bytes, which the caller fills. The key must be absent. NULL: no memory."""
+    """A new string entry with room for `vlen` bytes, which the caller fills. The key must be absent, or hidden from this
+    thread by `following`: what is hidden goes. NULL: no memory."""
     cdef entry_t* e = <entry_t*>malloc(sizeof(entry_t) + klen + vlen)
+    cdef entry_t* hidden
     if e == NULL:
         return NULL
+    if rl_load_int(&ks.following) == FOLLOWING_KEPT and not is_link():
+        hidden = table_find(&s.table, h, key, klen)
+        if hidden != NULL:
+            remove_entry(s, h, hidden)
     e.stamp = now_ns
     e.heap_pos = 0
     e.klen = <unsigned int>klen
@@ -419,7 +462,7 @@ cdef int64_t expire_due(keyspace_t* ks, int64_t now_ms, int64_t until_ns) noexce
         stripe_t* s
         entry_t* e
         int d, i, n
-    if not rl_load_int(&ks.active_expire) or rl_load_int(&ks.loading):
+    if not rl_load_int(&ks.active_expire) or keeps_expired(ks):
         return 0
     for d in range(ks.databases):
         for i in range(ks.stripes):
@@ -578,6 +621,7 @@ cdef class Keyspace:
         self.ks.lfu_log_factor = 10
         self.ks.lfu_decay_minutes = 1
         self.ks.active_expire = 1
+        self.ks.evicting = 1
         self.ks.max_string = 512 << 20
         self.ks.limits.hash_entries = 512
         self.ks.limits.hash_value = self.ks.limits.set_value = self.ks.limits.zset_value = 64
@@ -770,7 +814,7 @@ cdef class Keyspace:
         rl_store(&self.ks.peak, used_memory(self.ks))
 
     def configure(self, *, maxmemory=None, policy=None, samples=None, tenacity=None, lfu_log_factor=None,
-                  lfu_decay_minutes=None, active_expire=None, max_string=None):
+                  lfu_decay_minutes=None, active_expire=None, max_string=None, evicting=None):
         """Sets what is given. `policy` is the index of the policy in Redis's order (see keyspace.pxd)."""
         if maxmemory is not None:
             rl_store(&self.ks.maxmemory, maxmemory)
@@ -788,6 +832,8 @@ cdef class Keyspace:
             rl_store_int(&self.ks.active_expire, active_expire)
         if max_string is not None:
             self.ks.max_string = min(max_string, 0xffffffff)
+        if evicting is not None:
+            rl_store_int(&self.ks.evicting, evicting)
 
     cdef int _set_policy(self, int wanted) except -1:
         cdef int i, d
@@ -813,6 +859,24 @@ cdef class Keyspace:
     @loading.setter
     def loading(self, bint on):
         rl_store_int(&self.ks.loading, on)
+
+    @property
+    def following(self):
+        """Whether a master's stream is applied here, so that nothing expires by itself: 0: no. 1: what is past its
+        deadline is kept until the master's DEL comes, and missing for all but the link. 2: it is removed when somebody
+        else than the link comes by (a replica that may be written to)."""
+        return rl_load_int(&self.ks.following)
+
+    @following.setter
+    def following(self, int how):
+        if not NOT_FOLLOWING <= how <= FOLLOWING_WRITABLE:
+            raise ValueError(f"following must be 0, 1 or 2, not {how}")
+        rl_store_int(&self.ks.following, how)
+
+    @property
+    def keeps_expired(self):
+        """Whether a date in the past is a deadline like any other, not a deletion: while loading, and on a replica."""
+        return keeps_expired(self.ks)
 
     def observe(self, int database, bytes key, int by):
         """Adds to the observers of a key's stripe; above none, its commands all take the ordinary path."""
@@ -871,6 +935,12 @@ cdef class Keyspace:
         return (<uint64_t>1 << self.ks.stripes) - 1 if self.ks.stripes < 64 else ~<uint64_t>0
 
 
+def mark_link(bint on) -> bool:
+    """Says whether this thread is the master's link, for which keys past their deadline are there; returns whether it
+    was."""
+    return set_link(on)
+
+
 cdef int64_t keep_once(keyspace_t* ks, int64_t budget_ns) noexcept nogil:
     cdef:
         int64_t now = rl_monotonic_ns()
@@ -880,6 +950,8 @@ cdef int64_t keep_once(keyspace_t* ks, int64_t budget_ns) noexcept nogil:
         return 25000000
     expire_due(ks, now // 1000000, now + budget_ns)
     move_tables(ks)
+    if rl_load_int(&ks.following):     # what is due stays due
+        return 25000000
     for i in range(ks.stripes * ks.databases):
         soonest = min(soonest, rl_load(&ks.stripe_of[i].next_deadline))
     now = rl_monotonic_ns()

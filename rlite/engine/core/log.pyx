@@ -3,12 +3,13 @@
 from libc.errno cimport EFBIG, EINTR, ENOMEM, errno
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memmove
+from libc.string cimport memcmp, memcpy
 
+from rlite.engine.core.backlog cimport BLOCK, backlog_begin, backlog_end, backlog_put
 from rlite.engine.core.platform cimport (
-    rl_bump, rl_load, rl_load_int, rl_spin_lock, rl_spin_unlock, rl_store, rl_store_int, rl_wall_ms,
+    rl_bump, rl_fence, rl_load, rl_load_int, rl_spin_lock, rl_spin_unlock, rl_store, rl_store_int, rl_wall_ms,
 )
-from rlite.engine.core.records cimport CRC_SIZE, HEAD_SIZE, head_record, seal_records
+from rlite.engine.core.records cimport CRC_SIZE, HEAD_SIZE, grow_record, head_record, seal_records
 from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_raw, out_release, out_room
 
 cdef extern from *:
@@ -55,6 +56,8 @@ cdef enum:
     KEEP = 1 << 18             # a larger buffer is given back once it is written
     PATIENCE = 1 << 25         # bytes that may wait for a sync to end, before somebody writes all the same
     LONGEST = 0xffff0000       # bytes of RESP in one record
+    JOINED = 1 << 12           # bytes of RESP up to which commands of one millisecond share a record
+    NONE = <size_t>-1
     SELECT_SIZE = 48           # what a SELECT takes at most
 
 cdef struct batch_t:           # one record in the making, between a thread's `begin` and `commit`
@@ -69,7 +72,10 @@ cdef bytes MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 cdef bytes EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 cdef const char* MULTI_RESP = MULTI
 cdef const char* EXEC_RESP = EXEC
+cdef bytes PING = b"*1\r\n$4\r\nPING\r\n"
+cdef const char* PING_RESP = PING
 cdef enum:
+    PING_SIZE = 14
     MULTI_SIZE = 15
     EXEC_SIZE = 14
 
@@ -98,39 +104,113 @@ cdef void log_lose(log_t* l) noexcept nogil:
     lose(l, ENOMEM)
 
 
-cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp, size_t size, bint many) noexcept nogil:
-    """Appends one record: `many` commands stand between MULTI and EXEC. It begins in database `first` and leaves `last`."""
+cdef bint open_record(log_t* l, int database, int64_t ms, size_t size) noexcept nogil:
+    """Makes room for a new record of `size` bytes of RESP, and writes its head. False: the log has lost it.
+
+    The RESP goes in front of the last CRC_SIZE bytes of `fresh`, with `l.offset` moved on behind it.
+    """
+    cdef int64_t unsynced
+    if size > LONGEST:
+        lose(l, EFBIG)
+        return False
+    if not out_room(&l.fresh, HEAD_SIZE + size + CRC_SIZE):
+        l.fresh.failed = False
+        lose(l, ENOMEM)
+        return False
+    unsynced = l.appended - rl_load(&l.durable)
+    head_record(l.fresh.data + l.fresh.size, size, l.offset, ms, <uint32_t>database,
+                <uint32_t>min(unsynced, <int64_t>0xffffffff))
+    l.open_at = l.fresh.size
+    l.open_ms = ms
+    l.fresh.size += HEAD_SIZE + size + CRC_SIZE
+    rl_bump(&l.appended, HEAD_SIZE + size + CRC_SIZE)
+    return True
+
+
+cdef bint join_record(log_t* l, int64_t ms, size_t size) noexcept nogil:
+    """Makes room at the end of the record that was begun last, where that may still grow: it is of the same millisecond,
+    no longer than a page, and the stream goes on right behind it."""
+    cdef size_t resp
+    if l.open_at == NONE or ms != l.open_ms or l.offset != l.record_end:
+        return False
+    resp = l.fresh.size - l.open_at - HEAD_SIZE - CRC_SIZE
+    if resp + size > JOINED or not out_room(&l.fresh, size):
+        l.fresh.failed = False
+        return False
+    grow_record(l.fresh.data + l.open_at, resp + size)
+    l.fresh.size += size
+    rl_bump(&l.appended, size)
+    return True
+
+
+cdef void moved_on(log_t* l, const char* resp, size_t size) noexcept nogil:
+    """The stream is longer by these bytes; replicas are to have them too."""
+    if l.backlog.on:
+        backlog_put(&l.backlog, resp, size)
+    rl_bump(&l.offset, size)
+
+
+cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp, size_t size, bint many,
+                     bint joins) noexcept nogil:
+    """Appends one record: `many` commands stand between MULTI and EXEC. It begins in database `first` and leaves `last`.
+    joins: it may be a part of the record before it."""
     cdef char select[SELECT_SIZE]
     cdef int n = 0
     cdef size_t whole
-    cdef int64_t unsynced
     cdef char* to
+    cdef bint filed = True
     rl_spin_lock(&l.lock)
     if first != l.database:
         n = put_select(select, first)
     whole = n + size + (MULTI_SIZE + EXEC_SIZE if many else 0)
-    if whole > LONGEST:
-        lose(l, EFBIG)
-    elif not out_room(&l.fresh, HEAD_SIZE + whole + CRC_SIZE):
-        l.fresh.failed = False
-        lose(l, ENOMEM)
-    else:
-        to = l.fresh.data + l.fresh.size + HEAD_SIZE
-        memcpy(to, select, n)
-        to += n
-        if many:
-            memcpy(to, MULTI_RESP, MULTI_SIZE)
-            to += MULTI_SIZE
-        memcpy(to, resp, size)
-        if many:
-            memcpy(to + size, EXEC_RESP, EXEC_SIZE)
-        unsynced = l.appended - rl_load(&l.durable)
-        head_record(l.fresh.data + l.fresh.size, whole, l.offset, ms, <uint32_t>first,
-                    <uint32_t>min(unsynced, <int64_t>0xffffffff))
-        l.fresh.size += HEAD_SIZE + whole + CRC_SIZE
+    if l.filing:
+        filed = (joins and n == 0 and join_record(l, ms, size)) or open_record(l, first, ms, whole)
+        if filed:
+            to = l.fresh.data + l.fresh.size - CRC_SIZE - whole
+            memcpy(to, select, n)
+            to += n
+            if many:
+                memcpy(to, MULTI_RESP, MULTI_SIZE)
+                to += MULTI_SIZE
+            memcpy(to, resp, size)
+            if many:
+                memcpy(to + size, EXEC_RESP, EXEC_SIZE)
+        if not joins:
+            l.open_at = NONE
+    if filed or l.backlog.on:          # replicas must not miss what only the file could not take
         l.database = last
-        rl_bump(&l.offset, whole)
-        rl_bump(&l.appended, HEAD_SIZE + whole + CRC_SIZE)
+        moved_on(l, select, n)
+        if many:
+            moved_on(l, MULTI_RESP, MULTI_SIZE)
+        moved_on(l, resp, size)
+        if many:
+            moved_on(l, EXEC_RESP, EXEC_SIZE)
+        l.record_end = l.offset
+    rl_spin_unlock(&l.lock)
+
+
+cdef void log_follow(log_t* l, int64_t offset, int database, int64_t ms, const char* resp, size_t size) noexcept nogil:
+    """Appends a piece of a master's stream: whole commands, a transaction in one piece. `offset`, where it begins, is
+    where the log is, or behind that; `database` is the one that its first command runs in."""
+    cdef char* to
+    cdef bint many = size >= MULTI_SIZE and memcmp(resp, MULTI_RESP, MULTI_SIZE) == 0
+    rl_spin_lock(&l.lock)
+    if offset > l.offset:              # not for the log to judge; replicas of ours are behind it all the same
+        rl_store(&l.offset, offset)
+    if l.filing:
+        if (not many and join_record(l, ms, size)) or open_record(l, database, ms, size):
+            memcpy(l.fresh.data + l.fresh.size - CRC_SIZE - size, resp, size)
+        if many:
+            l.open_at = NONE
+    moved_on(l, resp, size)
+    l.record_end = l.offset
+    rl_spin_unlock(&l.lock)
+
+
+cdef void log_say(log_t* l, const char* resp, size_t size) noexcept nogil:
+    rl_spin_lock(&l.lock)
+    if l.backlog.on:
+        moved_on(l, resp, size)
     rl_spin_unlock(&l.lock)
 
 
@@ -152,9 +232,12 @@ cdef out_t* batch_room(batch_t* b, int database) noexcept nogil:
 
 
 cdef void log_append(log_t* l, int database, int64_t ms, const char* resp, size_t size) noexcept nogil:
-    cdef batch_t* b = batch_of(l)
+    cdef batch_t* b
+    if rl_load_int(&l.following):
+        return
+    b = batch_of(l)
     if b == NULL:
-        put_record(l, database, database, ms, resp, size, False)
+        put_record(l, database, database, ms, resp, size, False, True)
     else:
         out_raw(batch_room(b, database), resp, size)
 
@@ -164,7 +247,10 @@ cdef void log_gone(log_t* l, int database, int64_t ms, const char* key, size_t k
     """A key, or (field not NULL) a field of it, has left by itself."""
     cdef out_t own
     cdef out_t* o = &own
-    cdef batch_t* b = batch_of(l)
+    cdef batch_t* b
+    if rl_load_int(&l.following):
+        return
+    b = batch_of(l)
     own.data = NULL
     own.size = own.cap = 0
     own.failed = False
@@ -179,8 +265,32 @@ cdef void log_gone(log_t* l, int database, int64_t ms, const char* key, size_t k
         if own.failed:
             lose(l, ENOMEM)
         else:
-            put_record(l, database, database, ms, own.data, own.size, False)
+            put_record(l, database, database, ms, own.data, own.size, False, True)
         out_release(&own)
+
+
+# --- sending to replicas -------------------------------------------------------------------------------------------------
+
+cdef int64_t log_limit(log_t* l) noexcept nogil:
+    """The end of the process alone, or under `always` that of the machine, must not take back what a replica has: it
+    would be ahead of its master then, and have to begin anew. While the log waits for a sync, or is refused by the disk,
+    replicas do not wait with it."""
+    if not l.filing or rl_load_int(&l.refusing) or rl_load(&l.appended) == \
+            rl_load(&l.durable if rl_load_int(&l.policy) == FSYNC_ALWAYS else &l.written):
+        return l.offset
+    if rl_load_int(&l.syncing) and rl_load_int(&l.policy) != FSYNC_ALWAYS:
+        return l.offset
+    return rl_load(&l.safe)
+
+
+cdef void log_wake(log_t* l) noexcept nogil:
+    if not l.backlog.on:
+        return
+    rl_fence()                         # what there is to send was published; a sleeper looks after it has said that it sleeps
+    if rl_load_int(&l.sleepers):
+        pthread_mutex_lock(&l.feed_mutex)
+        pthread_cond_broadcast(&l.feed_cond)
+        pthread_mutex_unlock(&l.feed_mutex)
 
 
 # --- writing: no lock of data is held ------------------------------------------------------------------------------------
@@ -234,9 +344,14 @@ cdef int flush(log_t* l) noexcept nogil:
     spare = l.taken
     l.taken = l.fresh
     l.fresh = spare
+    l.open_at = NONE
+    l.taking = l.offset
     rl_spin_unlock(&l.lock)
     seal_records(l.taken.data, l.taken.size, l.seed)       # not by those who append: they hold locks
-    return write_taken(l)
+    error = write_taken(l)
+    if not error and rl_load_int(&l.policy) != FSYNC_ALWAYS:
+        rl_store(&l.safe, l.taking)
+    return error
 
 
 cdef int flush_and_reserve(log_t* l) noexcept nogil:
@@ -255,6 +370,8 @@ cdef int sync(log_t* l) noexcept nogil:
     if rl_datasync(l.fd) != 0:
         return errno
     rl_bump(&l.syncs, 1)
+    if l.taken_at == l.taken.size:
+        rl_store(&l.safe, l.taking)
     if target > rl_load(&l.durable):
         rl_store(&l.durable, target)
     return 0
@@ -285,6 +402,7 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
                 if error:
                     lose(l, error)
     pthread_mutex_unlock(&l.file_mutex)
+    log_wake(l)
     return error == 0 or not wrote
 
 
@@ -323,6 +441,7 @@ cdef int tick(log_t* l, bint syncing) noexcept nogil:
             rl_store(&l.durable, target)
         rl_store_int(&l.syncing, 0)
     pthread_mutex_unlock(&l.sync_mutex)
+    log_wake(l)
     return error if error else rl_load_int(&l.refusing)
 
 
@@ -340,8 +459,11 @@ cdef class Log:
             raise MemoryError
         pthread_mutex_init(&self.log.file_mutex, NULL)
         pthread_mutex_init(&self.log.sync_mutex, NULL)
+        pthread_mutex_init(&self.log.feed_mutex, NULL)
+        pthread_cond_init(&self.log.feed_cond, NULL)
         self.log.fd = self.log.former_fd = -1
         self.log.database = -1
+        self.log.open_at = NONE
         self.log.policy = FSYNC_EVERYSEC
 
     def __dealloc__(self):
@@ -354,6 +476,9 @@ cdef class Log:
         out_release(&self.log.fresh)
         out_release(&self.log.taken)
         out_release(&self.log.former)
+        backlog_end(&self.log.backlog)
+        pthread_cond_destroy(&self.log.feed_cond)
+        pthread_mutex_destroy(&self.log.feed_mutex)
         pthread_mutex_destroy(&self.log.file_mutex)
         pthread_mutex_destroy(&self.log.sync_mutex)
         free(self.log)
@@ -381,7 +506,7 @@ cdef class Log:
         own.data = NULL
         own.size = own.cap = 0
         own.failed = False
-        if not rl_load_int(&self.log.on):
+        if not rl_load_int(&self.log.on) or rl_load_int(&self.log.following):
             return
         if b != NULL:
             o = batch_room(b, database)
@@ -392,7 +517,7 @@ cdef class Log:
             if own.failed:
                 lose(self.log, ENOMEM)
             else:
-                put_record(self.log, database, database, rl_wall_ms(), own.data, own.size, False)
+                put_record(self.log, database, database, rl_wall_ms(), own.data, own.size, False, False)
             out_release(&own)
 
     def commit(self):
@@ -405,8 +530,8 @@ cdef class Log:
         rl_batch_set(NULL)
         if b.resp.failed:
             lose(self.log, ENOMEM)
-        elif b.commands and rl_load_int(&self.log.on):
-            put_record(self.log, b.first, b.database, rl_wall_ms(), b.resp.data, b.resp.size, b.commands > 1)
+        elif b.commands and rl_load_int(&self.log.on) and not rl_load_int(&self.log.following):
+            put_record(self.log, b.first, b.database, rl_wall_ms(), b.resp.data, b.resp.size, b.commands > 1, False)
         out_release(&b.resp)
         free(b)
 
@@ -427,16 +552,34 @@ cdef class Log:
     def open(self, int fd, int64_t size, uint32_t seed, int64_t offset):
         """Begins to log, to a new file of `size` bytes (its header), which is the log's from here on. offset: of the
         history. Every stripe is locked, or nobody is there yet."""
-        self.log.offset = offset
+        self.start_at(offset)
         self._begin_segment(fd, size, seed)
         rl_store_int(&self.log.lost, 0)
         rl_store_int(&self.log.refusing, reserve(self.log))
+        rl_store_int(&self.log.filing, 1)
         rl_store_int(&self.log.on, 1)
+
+    def start_at(self, int64_t offset):
+        """The history goes on at an offset that is not the one it had come to: what the backlog holds is of no use then,
+        and who reads it is let go. Every stripe is locked, or nobody is there yet."""
+        cdef log_t* l = self.log
+        cdef int i
+        rl_spin_lock(&l.lock)
+        if offset != l.offset:
+            rl_store(&l.offset, offset)
+            if l.backlog.on:
+                for i in range(l.backlog.joined):
+                    rl_store_int(&l.backlog.places[i].overrun, 1)
+                backlog_begin(&l.backlog, offset)
+        l.record_end = offset
+        rl_store(&l.safe, offset)
+        rl_spin_unlock(&l.lock)
 
     cdef void _begin_segment(self, int fd, int64_t size, uint32_t seed) noexcept:
         self.log.fd = fd
         self.log.seed = seed
         self.log.database = -1
+        self.log.open_at = NONE
         self.log.reserved = size
         rl_store(&self.log.segment_bytes, size)
 
@@ -456,15 +599,18 @@ cdef class Log:
                         lose(self.log, error)
         return error
 
-    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False):
-        """The second step, with every stripe locked: what is appended from here on goes to the new file.
+    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False) -> int:
+        """The second step, with every stripe locked: what is appended from here on goes to the new file. Returns the offset
+        of this moment, which no record of the old one is behind.
 
         forsake: what the old file could not take is dropped, for a new base is about to hold it.
         """
         cdef log_t* l = self.log
-        cdef int64_t left
+        cdef int64_t left, offset
         rl_spin_lock(&l.lock)
+        offset = l.offset
         left = l.fresh.size + l.taken.size - l.taken_at
+        l.taking = l.offset
         l.former_fd = l.fd
         if forsake:
             l.fresh.size = l.taken.size = l.taken_at = 0
@@ -478,6 +624,7 @@ cdef class Log:
         rl_spin_unlock(&l.lock)
         if not l.lost:
             rl_store_int(&l.refusing, reserve(l))
+        return offset
 
     def finish_switch(self) -> int:
         """The last step, no lock held: the old segment is complete and on disk before anything of the new one is written.
@@ -502,6 +649,7 @@ cdef class Log:
                 lose(l, error)
             else:
                 rl_store(&l.durable, l.written)
+                rl_store(&l.safe, l.taking)
             pthread_mutex_unlock(&l.file_mutex)
         return error
 
@@ -519,6 +667,7 @@ cdef class Log:
         cdef bint fine
         cdef int64_t target = rl_load(&self.log.appended)
         if rl_load(&self.log.durable) >= target:
+            log_wake(self.log)
             return True
         with nogil:
             fine = log_settle(self.log, target, True)
@@ -535,7 +684,8 @@ cdef class Log:
     def close(self) -> int:
         """Logs no more; writes and syncs what there is. Returns 0 or errno."""
         cdef int error = 0
-        rl_store_int(&self.log.on, 0)
+        rl_store_int(&self.log.filing, 0)
+        rl_store_int(&self.log.on, self.log.backlog.on)
         with nogil:
             pthread_mutex_lock(&self.log.file_mutex)
             if self.log.fd >= 0:
@@ -555,6 +705,108 @@ cdef class Log:
         rl_store_int(&self.log.lost, 0)
         rl_store_int(&self.log.refusing, 0)
         return error
+
+    # --- the stream ---
+
+    def stream(self, int64_t size, int64_t limit):
+        """Keeps the newest `size` bytes of the stream in memory from here on, and has replicas go that are more than
+        `limit` bytes behind (0: none). Every stripe is locked, or it streams already. Raises MemoryError."""
+        cdef log_t* l = self.log
+        cdef bint fine = True
+        rl_spin_lock(&l.lock)
+        l.backlog.size = max(size, <int64_t>BLOCK)
+        l.backlog.limit = limit
+        if not l.backlog.on:
+            fine = backlog_begin(&l.backlog, l.offset)
+            l.database = -1
+        rl_spin_unlock(&l.lock)
+        if not fine:
+            raise MemoryError
+        rl_store_int(&l.on, 1)
+
+    def end_stream(self):
+        """Lets the backlog go, where nobody reads it. Every stripe is locked."""
+        cdef log_t* l = self.log
+        rl_spin_lock(&l.lock)
+        if not l.backlog.joined:
+            backlog_end(&l.backlog)
+        rl_spin_unlock(&l.lock)
+        rl_store_int(&l.on, l.filing or l.backlog.on)
+
+    def reselect(self):
+        """Whatever comes next is led by its SELECT: somebody begins to read here. Every stripe is locked."""
+        rl_spin_lock(&self.log.lock)
+        self.log.database = -1
+        rl_spin_unlock(&self.log.lock)
+
+    def say(self, words):
+        """Sends a command to replicas that is no change of the data, and does not go into the files."""
+        cdef bytes resp = b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
+        if self.log.backlog.on and not rl_load_int(&self.log.following):
+            log_say(self.log, resp, len(resp))
+            log_wake(self.log)
+
+    def ping(self):
+        """A PING for replicas, which is a record as well, in whichever database the stream is."""
+        cdef log_t* l = self.log
+        cdef int database
+        if not rl_load_int(&l.on) or rl_load_int(&l.following):
+            return
+        rl_spin_lock(&l.lock)
+        database = max(l.database, 0)
+        rl_spin_unlock(&l.lock)
+        put_record(l, database, database, rl_wall_ms(), PING_RESP, PING_SIZE, False, False)
+        log_wake(l)
+
+    def wake(self):
+        """Has what was appended go to replicas."""
+        log_wake(self.log)
+
+    @property
+    def on(self):
+        """Whether anybody reads: there are files, or there is a backlog."""
+        return rl_load_int(&self.log.on) != 0
+
+    @property
+    def filing(self):
+        """Whether there is a segment."""
+        return rl_load_int(&self.log.filing) != 0
+
+    @property
+    def streaming(self):
+        """Whether there is a backlog."""
+        return rl_load_int(&self.log.backlog.on) != 0
+
+    @property
+    def following(self):
+        """Whether it logs a master's stream, and nothing that this server does by itself."""
+        return rl_load_int(&self.log.following) != 0
+
+    @following.setter
+    def following(self, bint yes):
+        rl_store_int(&self.log.following, yes)
+
+    @property
+    def backlog(self):
+        """(offset of the oldest byte in memory, bytes of memory, bytes that are kept at least); all 0: there is none."""
+        cdef log_t* l = self.log
+        if not rl_load_int(&l.backlog.on):
+            return 0, 0, 0
+        return rl_load(&l.backlog.first), <int64_t>l.backlog.count * BLOCK, l.backlog.size
+
+    @property
+    def record_end(self):
+        """Offset behind the last record: what follows was for replicas only."""
+        return self.log.record_end
+
+    @property
+    def ends(self):
+        """(record_end, offset) of one moment."""
+        cdef int64_t record_end, offset
+        rl_spin_lock(&self.log.lock)
+        record_end, offset = self.log.record_end, self.log.offset
+        rl_spin_unlock(&self.log.lock)
+        return record_end, offset
 
     @property
     def refusing(self):

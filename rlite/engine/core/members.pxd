@@ -22,6 +22,8 @@ cdef struct hash_t:
     int64_t bytes              # as of set_t
     entry_t* entry             # whose value this is, while a field has a deadline
     uint32_t heap_pos          # in the stripe's heap of hashes that have fields with deadlines
+    int64_t hidden             # fields that whoever looked it up last may not see, for they are past their deadline
+    int64_t hidden_at          # monotonic ms; while `hidden`: those due by then
 
 cdef inline char* member_key(member_t* m) noexcept nogil:
     return <char*>m + sizeof(member_t)
@@ -31,6 +33,9 @@ cdef inline char* field_key(field_t* f) noexcept nogil:
 
 cdef inline char* field_value(field_t* f) noexcept nogil:
     return <char*>f + sizeof(field_t) + f.klen
+
+cdef inline bint is_hidden(hash_t* h, field_t* f) noexcept nogil:
+    return h.hidden and f.heap_pos and h.deadlines.slots[f.heap_pos - 1].at <= h.hidden_at
 
 cdef set_t* members_new(const uint64_t* seed) noexcept nogil                       # NULL: no memory
 cdef void members_free(set_t* s) noexcept nogil

@@ -40,12 +40,16 @@ static inline void rl_bump(int64_t *p, int64_t by) { rl_store(p, rl_load(p) + by
 static inline int64_t rl_add(int64_t *p, int64_t by) { return __atomic_add_fetch(p, by, __ATOMIC_RELAXED); }
 static inline void rl_add_int(int *p, int by) { __atomic_add_fetch(p, by, __ATOMIC_ACQ_REL); }
 static inline int rl_load_int(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+/* A block that is complete, for readers that come by its address. */
+static inline void rl_publish(void **p, void *v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void *rl_published(void *const *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void rl_store_int(int *p, int v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 
 /* --- the processor ------------------------------------------------------------------------------------------- */
 
 static inline void rl_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 static inline int rl_ctz64(uint64_t v) { return __builtin_ctzll(v); }
+static inline int rl_msb64(uint64_t v) { return 63 - __builtin_clzll(v); }
 static inline int rl_popcount(unsigned v) { return __builtin_popcount(v); }
 static inline uint64_t rl_read64(const void *p) { uint64_t v; memcpy(&v, p, 8); return v; }
 /* Little-endian numbers, as files hold them; one move each where the processor is little-endian too. */
@@ -108,6 +112,15 @@ static inline int rl_lock_a_while(pthread_mutex_t *m) {
     return pthread_mutex_timedlock(m, &until);
 #endif
 }
+static inline void rl_wait_ms(void *cond, void *mutex, int ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += (long)ms * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(cond, mutex, &until);
+}
+static inline void rl_fence(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline int rl_unlikely(int v) { return __builtin_expect(v, 0); }
 
 static inline uint64_t rl_bitreverse64(uint64_t v) {

@@ -13,8 +13,12 @@ cdef extern from "platform.h" nogil:
     int rl_load_int(const int* p) noexcept
     void rl_store_int(int* p, int v) noexcept
 
+    void rl_publish(void** p, void* v) noexcept         # a block that is complete …
+    void* rl_published(void** p) noexcept               # … as another thread finds it
+
     void rl_prefetch(const void* p) noexcept
     int rl_ctz64(uint64_t v) noexcept
+    int rl_msb64(uint64_t v) noexcept                   # of what is not 0
     int rl_popcount(unsigned v) noexcept
     uint64_t rl_read64(const void* p) noexcept
     uint32_t rl_le32(const void* p) noexcept
@@ -24,6 +28,8 @@ cdef extern from "platform.h" nogil:
     void rl_spin_lock(int* p) noexcept
     void rl_spin_unlock(int* p) noexcept
     int rl_lock_a_while(void* mutex) noexcept           # a pthread mutex; 0: held
+    void rl_wait_ms(void* cond, void* mutex, int ms) noexcept   # pthread_cond_timedwait, from now on
+    void rl_fence() noexcept                            # nothing passes it, in either direction
     void rl_pause() noexcept                            # in a loop that waits for another thread
     int rl_unlikely(int v) noexcept
     uint64_t rl_bitreverse64(uint64_t v) noexcept
@@ -47,3 +53,8 @@ cdef extern from "pthread.h" nogil:
     int pthread_mutex_trylock(pthread_mutex_t*) noexcept
     int pthread_mutex_unlock(pthread_mutex_t*) noexcept
     int pthread_mutex_destroy(pthread_mutex_t*) noexcept
+    ctypedef struct pthread_cond_t:
+        pass
+    int pthread_cond_init(pthread_cond_t*, void*) noexcept
+    int pthread_cond_broadcast(pthread_cond_t*) noexcept
+    int pthread_cond_destroy(pthread_cond_t*) noexcept

@@ -21,10 +21,11 @@ from rlite.engine.core.connection cimport KIND_CONN, KIND_LISTENER, KIND_WAKE, C
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.eviction cimport evict_until_within
 from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys, log_change
+from rlite.engine.core.hotkeys cimport HotKeys, hot_note
 from rlite.engine.core.keyspace cimport (
     Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
-from rlite.engine.core.log cimport log_relieve, log_settle
+from rlite.engine.core.log cimport log_relieve, log_settle, log_wake
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
 from rlite.engine.core.poller cimport (
     BROKEN, READABLE, WRITABLE, poller_forget, poller_init, poller_release, poller_set, poller_wait,
@@ -90,6 +91,8 @@ cdef class Loop:
         self.gate = gate
         self.handler = handler
         self.counters = Counters(len(table.names))
+        self.hot_keys = HotKeys(keyspace)
+        self.hot = self.hot_keys.list
         self.mail = collections.deque()
         self.clients = set()
         self.listeners = []
@@ -124,7 +127,7 @@ cdef class Loop:
 
     def post(self, str what, client=None, argument=None):
         """Asks the loop to do something between turns: adopt, send, close, close_after, resume, answer,
-        listen, deafen."""
+        call (a function, with the client), listen, deafen."""
         self.mail.append((what, client, argument))
         try:
             os.write(self.wake_out, b"!")
@@ -556,7 +559,18 @@ cdef class Loop:
         if took >= self.slow_ns and self.slow_ns >= 0:
             with gil:
                 self.slow(c, item, took)
+        if item.hashes:
+            self.hot.left -= item.hashes
+            if self.hot.left <= 0:
+                self.note_use(c, item, took)
         return True
+
+    cdef void note_use(self, conn_t* c, item_t* item, int64_t ns) noexcept nogil:
+        """Has the list of hot keys know of one of a command's keys."""
+        cdef int which = 0 if item.hashes == 1 else <int>(self.hot.random % <uint64_t>item.hashes)
+        cdef const arg_t* key = c.parse.args + item.base + item.cmd.first_key + which * item.cmd.key_step
+        hot_note(self.hot, self.hashes[item.first_hash + which], c.database, key.data, key.size, item.cmd.write, ns,
+                 <int64_t>(item.end - item.start), self.call.now_ns)
 
     cdef void slow(self, conn_t* c, item_t* item, int64_t ns) noexcept:
         try:
@@ -599,7 +613,7 @@ cdef class Loop:
         cdef list args = []
         cdef object client = <object>c.client
         cdef size_t was = c.out.size
-        cdef int64_t logged = 0 if self.ks.log == NULL else rl_load(&self.ks.log.appended)
+        cdef int64_t logged = 0 if self.ks.log == NULL else rl_load(&self.ks.log.offset)
         try:
             args = listed(raw, argc) if argc else split_args(c.parse.line[:c.parse.line_size])
             if not args:
@@ -620,7 +634,7 @@ cdef class Loop:
             c.close_after = True
             out_raw(&c.out, INTERNAL, len(INTERNAL))
             self.handler.bug(client, args)
-        if self.ks.log != NULL and rl_load(&self.ks.log.appended) != logged:
+        if self.ks.log != NULL and rl_load(&self.ks.log.offset) != logged:
             self.wrote = True
 
     cdef void refuse(self, conn_t* c) noexcept:
@@ -700,7 +714,9 @@ cdef class Loop:
             elif not self.writers[i].closing:
                 self.send(self.writers[i])
             i += 1
-        self.wrote = False
+        if self.wrote:
+            self.wrote = False
+            log_wake(self.ks.log)
 
     cdef bint settled(self) noexcept nogil:
         cdef bint fine = log_settle(self.ks.log, self.owed, self.wrote)
@@ -825,6 +841,11 @@ cdef class Loop:
                     self.queue(c)
                 elif what == "close":
                     self.doom(c)
+                elif what == "call":
+                    try:
+                        argument(client)
+                    except Exception:
+                        self.handler.bug(client, [])
                 elif what == "close_after":
                     c.close_after = True
                     self.queue(c)

@@ -37,6 +37,7 @@ cdef inline int64_t take64(const char* at) noexcept nogil:
 
 cdef void head_record(char* record, size_t resp_size, int64_t offset, int64_t ms, uint32_t database,
                       uint32_t unsynced) noexcept nogil                     # writes all before its RESP
+cdef void grow_record(char* record, size_t resp_size) noexcept nogil       # whose RESP has become longer
 cdef void seal_records(char* records, size_t size, uint32_t seed) noexcept nogil       # writes the CRC of each
 cdef record_state record_at(const char* data, size_t size, size_t at, uint32_t seed, record_t* r) noexcept nogil
 cdef size_t next_record(const char* data, size_t size, size_t at, uint32_t seed, int64_t least,

@@ -25,6 +25,10 @@ cdef void head_record(char* record, size_t resp_size, int64_t offset, int64_t ms
     rl_put_le32(record + 24, unsynced)
 
 
+cdef void grow_record(char* record, size_t resp_size) noexcept nogil:
+    rl_put_le32(record, <uint32_t>(FIELDS_SIZE + resp_size))
+
+
 cdef void seal_records(char* records, size_t size, uint32_t seed) noexcept nogil:
     """One after the other: no sum waits for the one before it, so the processor works at several."""
     cdef char* end = records + size

@@ -20,7 +20,7 @@ from rlite.engine.core.execute cimport (
     is_word, read, stripe_of,
 )
 from rlite.engine.core.keyspace cimport (
-    NEVER, clear_deadline, create, lookup, remove_entry, set_deadline, set_value_size, stripe_t,
+    NEVER, clear_deadline, create, keeps_expired, lookup, remove_entry, set_deadline, set_value_size, stripe_t,
 )
 from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_int, out_null, out_ok, out_raw, parse_int
 from rlite.engine.core.table cimport ENTRY_RAW, ENTRY_TEXT, TYPE_STRING, entry_t, entry_value
@@ -264,7 +264,7 @@ cdef void getex(call_t* c) noexcept nogil:
     reply_value(c, e)
     if has_ttl:
         c.dirty += 1
-        if at <= c.now_ns // 1000000 and not c.ks.loading:
+        if at <= c.now_ns // 1000000 and not keeps_expired(c.ks):
             event(c, 0, b"del", CLASS_GENERIC)
             remove_entry(stripe_of(c, 0), c.hashes[0], e)
             effect_key(c, 2, b"DEL")

@@ -15,7 +15,7 @@ from rlite.engine.core.lists cimport (
     list_step,
 )
 from rlite.engine.core.members cimport (
-    field_key, field_t, field_value, fields_deadline, fields_find, fields_persist, hash_t, member_key, member_t, set_t,
+    field_key, field_t, field_value, fields_deadline, fields_find, fields_persist, hash_t, is_hidden, member_key, member_t, set_t,
 )
 from rlite.engine.core.packed cimport END, byte, lp_equals, lp_first, lp_next, lp_read, needle_init, needle_t, piece_t
 from rlite.engine.core.platform cimport rl_monotonic_ns
@@ -277,7 +277,7 @@ cdef struct gather_t:
     void* found                # a list; visits run with the GIL
     const char* pattern
     size_t plen
-    bint values
+    hash_t* hash               # of fields
 
 
 cdef void gather_member(void* context, entry_t* item) noexcept nogil:
@@ -291,7 +291,7 @@ cdef void gather_member(void* context, entry_t* item) noexcept nogil:
 cdef void gather_field(void* context, entry_t* item) noexcept nogil:
     cdef gather_t* g = <gather_t*>context
     cdef field_t* f = <field_t*>item
-    if g.pattern == NULL or glob_match(g.pattern, g.plen, field_key(f), f.klen, False):
+    if not is_hidden(g.hash, f) and (g.pattern == NULL or glob_match(g.pattern, g.plen, field_key(f), f.klen, False)):
         with gil:
             (<list>g.found).append((field_key(f)[:f.klen], field_value(f)[:f.vlen]))
 
@@ -316,6 +316,7 @@ cdef uint64_t scan_table(table_t* t, uint64_t cursor, int64_t count, bytes patte
         if visit_kind == TYPE_SET:
             cursor = table_scan(t, cursor, gather_member, &g)
         elif visit_kind == TYPE_HASH:
+            g.hash = <hash_t*>t        # it begins with its table
             cursor = table_scan(t, cursor, gather_field, &g)
         else:
             cursor = table_scan(t, cursor, gather_node, &g)
@@ -339,6 +340,9 @@ cdef list matching(list pairs, bytes pattern, bint paired):
 # --- hashes ------------------------------------------------------------------------------------------------------------
 
 cdef class HashView(View):
+    def __len__(self):
+        return 0 if self.e == NULL else hash_len(self.e)
+
     cdef int _open(self) except -1:
         cdef int encoding
         cdef void* value
@@ -387,7 +391,8 @@ cdef class HashView(View):
         if self.e.encoding == FULL:
             g.found = <void*>found
             g.pattern = NULL
-            table_each(&(<hash_t*>value_of(self.e)).table, gather_field, &g)
+            g.hash = <hash_t*>value_of(self.e)
+            table_each(&g.hash.table, gather_field, &g)
             return found
         at = lp_first(<byte*>value_of(self.e))
         while at[0] != END:
@@ -401,10 +406,14 @@ cdef class HashView(View):
     def random(self):
         """Any (field, value) pair; None where the hash is empty."""
         cdef field_t* f
+        cdef hash_t* h
         if self.e == NULL:
             return None
         if self.e.encoding == FULL:
-            f = <field_t*>table_random(&(<hash_t*>value_of(self.e)).table, &dice)
+            h = <hash_t*>value_of(self.e)
+            f = <field_t*>table_random(&h.table, &dice)
+            while is_hidden(h, f):       # not all are, or nobody would see the hash
+                f = <field_t*>table_random(&h.table, &dice)
             return field_key(f)[:f.klen], field_value(f)[:f.vlen]
         pairs = self.items()
         return pairs[next_random(&dice) % <uint64_t>len(pairs)]

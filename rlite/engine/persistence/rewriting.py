@@ -76,7 +76,7 @@ class Rewriter:
         if not (self.scheduled or due or journal.log.lost):
             return
         try:
-            if journal.server.journal is not None:
+            if journal.log.filing:
                 self.start()
             elif journal.server.rewriter is self:
                 self.begin_log()
@@ -109,8 +109,10 @@ class Rewriter:
 
             def switch() -> None:
                 nonlocal offset, switched
-                log.switch(begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error))
-                offset, switched = log.offset, True
+                offset = log.switch(begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error))
+                switched = True
+                if error:
+                    journal.break_off("the disk did not take all of the log")
 
             try:
                 self._started = time.monotonic()
@@ -152,7 +154,7 @@ class Rewriter:
                 self.scheduled = False
             except BaseException:
                 self._started, self.beginning = None, False
-                if journal.server.journal is None:
+                if not journal.log.filing:
                     self._undo(begun, journal.manifest)
                 raise
             journal.manifest = journal.manifest.with_segment(begun.name)
@@ -217,6 +219,7 @@ class Rewriter:
         before = journal.manifest
         kept = before.segments[before.segments.index(begun.name) :]
         journal.put_manifest(replace(before, base=base.name, base_offset=offset, segments=kept))
+        journal.readable = True
         journal.log.heal()
         journal.note_sizes(rewritten=True)
         if not journal.server.config.flag("aof-disable-auto-gc"):

@@ -77,9 +77,10 @@ def aux_fields(
 def write(
     descriptor: int, db: "Database", keyspace: "Keyspace", config: "Config", *,
     history: History | None = None, log_base: bool = False, progress: memoryview | None = None,
+    syncs: bool = True,
 ) -> tuple[int, int]:  # fmt: skip
     """Writes the whole keyspace to a descriptor: (keys, bytes). `db` holds every lock; progress: one int64
-    that counts the keys as they are written. Raises OSError.
+    that counts the keys as they are written; syncs: it is a file that is to be on disk. Raises OSError.
     """
     databases = [db.sibling(index) for index in range(keyspace.databases)]
     for each in databases:
@@ -88,7 +89,7 @@ def write(
         keyspace, descriptor, aux_fields(keyspace, history, log_base=log_base),
         lambda index, key: saving.saved(databases[index], key, config),
         compressed=config.flag("rdbcompression"), checked=config.flag("rdbchecksum"),
-        piecewise=config.flag("rdb-save-incremental-fsync"), progress=progress,
+        piecewise=syncs and config.flag("rdb-save-incremental-fsync"), progress=progress,
     )  # fmt: skip
 
 
