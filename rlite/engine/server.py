@@ -26,6 +26,7 @@ from rlite.engine.config import Config, ConfigErrors, ConfigProblem
 from rlite.engine.core.connection import Client
 from rlite.engine.core.counters import Counters
 from rlite.engine.core.execute import CommandTable
+from rlite.engine.core.hotkeys import HotKeys
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.directives import INT64_MAX
@@ -131,7 +132,7 @@ class Server:
             config=config, keyspace=self.keyspace, table=table, gate=Gate(),
             counters=Counters(len(table.names)), ids=ids,
             slow_log=SlowLog(config.int("slowlog-log-slower-than"), config.int("slowlog-max-len")),
-            renamed=renamed, config_file=config.file,
+            hot_keys=HotKeys(self.keyspace), renamed=renamed, config_file=config.file,
         )  # fmt: skip
         self.keyspace.attach(self.context.log)
         self.context.unpause = self.unpause

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rlite.engine.core.counters import Counters
     from rlite.engine.core.database import Database
     from rlite.engine.core.execute import CommandTable
+    from rlite.engine.core.hotkeys import HotKeys
     from rlite.engine.core.keyspace import Keyspace
     from rlite.engine.core.reactor import Gate, Loop
     from rlite.engine.reply import Reply
@@ -168,6 +169,7 @@ class Context:
     gate: "Gate"
     counters: "Counters"  # of the ordinary path; written with the GIL
     slow_log: SlowLog
+    hot_keys: "HotKeys"  # of the ordinary path
     ids: dict[str, int]  # command name -> index of its counters
     log: Log = field(default_factory=Log)
     journal: Journal | None = None  # that log, while anybody reads it: there are files, or replicas

@@ -209,6 +209,7 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     reply: Reply
     dirty = hits = misses = 0
     failed = False
+    positions: list[int] = []
     try:
         # Under every lock nothing needs to know the keys, but those who wait for a change of one.
         alone = command.locks is Locks.EVERYTHING and "write" not in command.flags
@@ -270,6 +271,10 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     took = time.perf_counter_ns() - started
     server.counters.record(which, took, failed)
     server.counters.effects(dirty, hits, misses)
+    if positions:
+        server.hot_keys.note(
+            client.database, args, positions, "write" in command.flags, took, sum(map(len, args))
+        )
     if took >= server.slow_log.threshold_us * 1000 >= 0 and "skip_slowlog" not in command.flags:
         server.slow_log.add(client, args, took // 1000)
     return reply
