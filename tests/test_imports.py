@@ -27,6 +27,7 @@ SERVER, CLI = 4, 5
 # Values and formats that belong to no row: they import nothing of rlite but each other (and, where named, the
 # core).
 ANYWHERE = {
+    "addresses",
     "errors",
     "reply",
     "version",

@@ -109,32 +109,32 @@ def test_all_problems_of_all_sources_are_told(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         'timeout abc\nmaxmemry 1\nport 70000\nhz\nrequirepass "open\ncluster-enabled yes\nloadmodule x.so\n'
-        "user a on\nreplicaof host 1\nappendonly yes\ndir /no/such/place\nport 1 2\n",
+        "user a on\nreplicaof host\nappendonly yes\ndir /no/such/place\nport 1 2\n",
     )
     told = problems(path, [("loglevel", ["loud"])], RLITE_MAXCLIENTS="0")
     starts = [
         ":1: timeout:", ":2: maxmemry: no such directive (did you mean maxmemory?)", ":3: port:",
-        ":4: hz: has no value", ":5: requirepass:", ":11: dir:", ":12: port: wrong number",
+        ":4: hz: has no value", ":5: requirepass:", ":9: replicaof: the port is missing: host PORT",
+        ":11: dir:", ":12: port: wrong number",
     ]  # fmt: skip
     for line, start in zip(told, starts, strict=False):
         assert line.startswith(f"{path}{start}"), line
-    assert told[7] == (
+    assert told[8] == (
         "RLITE_MAXCLIENTS: maxclients: argument must be between 1 and 4294967295 inclusive "
         "(a whole number from 1 to 4294967295)"
     )
-    assert told[8].startswith("--loglevel: loglevel: argument(s) must be one of")
-    assert sorted(line.split(": ")[1] for line in told[9:]) == [
+    assert told[9].startswith("--loglevel: loglevel: argument(s) must be one of")
+    assert sorted(line.split(": ")[1] for line in told[10:]) == [
         "cluster-enabled",
         "loadmodule",
-        "replicaof",
         "user",
     ]
 
 
 def test_what_is_refused_may_be_undone_by_a_later_source(tmp_path: Path) -> None:
-    path = written(tmp_path, "cluster-enabled yes\nreplicaof host 1\n")
+    path = written(tmp_path, "cluster-enabled yes\naclfile users.acl\n")
     assert len(problems(path)) == 2
-    assert load(path, [("cluster-enabled", ["no"]), ("replicaof", [""])], {}).flag("cluster-enabled") is False
+    assert load(path, [("cluster-enabled", ["no"]), ("aclfile", [""])], {}).flag("cluster-enabled") is False
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
@@ -286,3 +286,82 @@ def test_what_the_real_server_says_reads_back(redis_peer: Process, tmp_path: Pat
     lines = [f'{name} "{value}"\n' for name, value in theirs.items()]
     config = load(written(tmp_path, "".join(lines)), environ={})
     assert {name: config.text(name) for name in theirs} == theirs
+
+
+# --- replicaof ---
+
+
+@pytest.mark.parametrize(
+    ("words", "master"),
+    [
+        (["db.example", "6380"], ("db.example", 6380)),
+        (["db.example 6380"], ("db.example", 6380)),
+        (["db.example:6380"], ("db.example", 6380)),
+        (["::1", "6380"], ("::1", 6380)),
+        (["[::1]:6380"], ("::1", 6380)),
+        (["redis://db.example:6380/0"], ("db.example", 6380)),
+        (["valkey://db.example"], ("db.example", 6379)),
+        (["NO", "one"], None),
+        ([""], None),
+    ],
+)
+def test_a_master_is_said_in_any_usual_form(words: list[str], master: tuple[str, int] | None) -> None:
+    assert load(None, [("replicaof", words)], {}).master() == master
+    assert load(None, [], {"RLITE_REPLICAOF": " ".join(words)}).master() == master
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["host"], "the port is missing: host PORT"),
+        (["host", "0"], "'0' is no port: a whole number from 1 to 65535"),
+        (["host", "65536"], "'65536' is no port: a whole number from 1 to 65535"),
+        (["host", "http"], "'http' is no port: a whole number from 1 to 65535"),
+        (["host:"], "'' is no port: a whole number from 1 to 65535"),
+        (["", "6379"], "the host is missing: HOST PORT"),
+        (["a", "1", "2"], "a host and a port are wanted: HOST PORT"),
+        (["::1"], "'::1' may be read in two ways: put the host in brackets, [IPV6]:PORT"),
+        (["h\nport", "1"], "'h\\nport' is no host: a name or an address is wanted"),
+        (["redis://:secret@host:1"], "a user and a password are said by masteruser and masterauth"),
+        (["rediss://host:1"], "rediss:// asks for TLS, which rlite does not speak; put a TLS proxy in front"),
+        (["http://host:1"], "http:// is not known: redis://[USER:PASSWORD@]HOST[:PORT]"),
+        (["unix:///run/s"], "a replica reaches its master by TCP: HOST PORT"),
+    ],
+)
+def test_what_is_no_master_is_refused_with_what_would_be_one(words: list[str], fault: str) -> None:
+    assert problems(None, [("replicaof", words)]) == [
+        f"--replicaof: replicaof: {fault} (HOST PORT, HOST:PORT, or no one)"
+    ]
+
+
+def test_redis_two_words_and_its_old_name_stand_in_a_file(tmp_path: Path) -> None:
+    config = load(written(tmp_path, "slaveof db.example 6380\n"), [], {})
+    assert config.master() == ("db.example", 6380)
+    assert config.text("slaveof") == config.text("replicaof") == "db.example 6380"
+    assert config.match([b"replicaof", b"slaveof"]) == dict.fromkeys(
+        ("replicaof", "slaveof"), "db.example 6380"
+    )
+
+
+def test_a_rewrite_follows_the_master_and_leaves_no_line_without_one(tmp_path: Path) -> None:
+    path = written(tmp_path, "# mine\nreplicaof db.example 6380\nhz 20\n")
+    config = load(path, [], {})
+    config.set_master(("::1", 7000))
+    rewrite(config)
+    assert path.read_text() == "# mine\nreplicaof ::1 7000\nhz 20\n"
+    config.set_master(None)
+    rewrite(config)
+    assert path.read_text() == "# mine\nhz 20\n"
+    config.set_master(("::1", 7000))
+    rewrite(config)
+    assert load(path, [], {}).master() == ("::1", 7000)
+
+
+def test_a_rewrite_leaves_no_included_file_the_last_word_on_the_master(tmp_path: Path) -> None:
+    other = tmp_path / "other.conf"
+    other.write_text("replicaof db.example 6380\n")
+    path = written(tmp_path, f"include {other}\nreplicaof db.example 6381\n")
+    config = load(path, [], {})
+    config.set_master(None)
+    rewrite(config)
+    assert load(path, [], {}).master() is None

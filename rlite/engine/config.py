@@ -153,6 +153,12 @@ class Config(Mapping[str, object]):
         assert isinstance(value, list), name
         return value
 
+    def master(self) -> tuple[str, int] | None:
+        """Host and port of the server that this one is a replica of (`replicaof`); None: it is a master."""
+        value = self["replicaof"]
+        assert value is None or isinstance(value, tuple)
+        return value
+
     def origin(self, name: str) -> str:
         """Where a value came from: `default`, `file:line`, a flag, a variable, `CONFIG SET`."""
         return self._origins.get(BY_NAME[name].name, "default")
@@ -211,6 +217,14 @@ class Config(Mapping[str, object]):
                 changed[row.name] = name
             self._apply(before, changed)
             self._origins.update(dict.fromkeys(changed, "CONFIG SET"))
+
+    def set_master(self, master: tuple[str, int] | None) -> None:
+        """REPLICAOF: what CONFIG GET replicaof shows and CONFIG REWRITE writes from now on. CONFIG SET cannot
+        change it, so nobody is told; whoever calls does the rest.
+        """
+        with self._lock:
+            self._values = {**self._values, "replicaof": master}
+            self._origins["replicaof"] = "REPLICAOF"
 
     def _checked(
         self, pairs: Sequence[tuple[bytes, bytes]], at: int, local: bool

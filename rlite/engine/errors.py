@@ -182,6 +182,23 @@ HYPERLOGLOG_IS_DENSE = "ERR HLL encoding is not sparse"
 UNKNOWN_PFDEBUG = "ERR Unknown PFDEBUG subcommand '%s'"
 PFSELFTEST = "TESTFAILED %s"
 
+# --- replication ---
+NOT_FOR_EMBEDDED = "ERR this server has no sockets, and so no replicas"
+NO_MASTER_LINK = "NOMASTERLINK Can't SYNC while not connected with my master"
+NO_REPLICAS = "NOREPLICAS Not enough good replicas to write."
+REPLCONF_ADDRESS = "ERR REPLCONF ip-address provided by replica instance is too long: %s bytes"
+REPLCONF_UNKNOWN = "ERR Unrecognized REPLCONF option: %s"
+REPLCONF_FILTER = "ERR Unsupported rdb-filter-only option: rlite sends all data"
+WAIT_ON_REPLICA = (
+    "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is "
+    "configured to be writable (which is not the default) writes to replicas are just local and are not "
+    "propagated."
+)
+WAITAOF_ON_REPLICA = (
+    "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just "
+    "local and are not propagated."
+)
+
 # --- waiting for replicas and the log ---
 NUMLOCAL = "ERR value is out of range, value must between 0 and 1"
 WAITAOF_WITHOUT_LOG = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
@@ -286,6 +303,18 @@ EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors."
 EXEC_ABORT_BECAUSE = "EXECABORT Transaction discarded because of: %s"
 NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 
+# --- replication ---
+MASTER_PORT = "ERR Invalid master port"
+READ_ONLY = "READONLY You can't write against a read only replica."
+MASTER_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+ROLE_CHANGED = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+SCRIPT_READ_ONLY_REPLICA = "READONLY Can not run script with write flag on readonly replica."
+SCRIPT_MASTER_DOWN = (
+    "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is "
+    "not set on the script."
+)
+SCRIPT_STALE_COMMAND = "ERR Can not execute the command on a stale replica"
+
 # --- the server ---
 OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 SHUTDOWN_ERRORS = "ERR Errors trying to SHUTDOWN. Check logs."
@@ -308,6 +337,8 @@ DEBUG_DISABLED = (
     "it from a local connection, otherwise you need to set this option in the configuration file, and "
     "then restart the server."
 )
+COMMANDLOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply"
+LATENCY_NO_SAMPLES = "ERR No samples available for event '%s'"
 SLOWLOG_COUNT = "ERR count should be greater than or equal to -1"
 INTERNAL = "ERR internal error; the server's log has the details"
 UNKNOWN_COMMAND_NAME = "ERR Invalid command specified"

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from rlite.engine import errors
+from rlite.engine.addresses import parse_address
 from rlite.engine.directives import INT64_MAX, Directive, Kind
 
 UINT64_MAX = 2**64 - 1
@@ -87,6 +88,8 @@ def parse(row: Directive, words: Sequence[str], current: object = None) -> objec
             return _percentiles(words)
         case Kind.SCORES:
             return _scores(words)
+        case Kind.MASTER:
+            return _master(words)
 
 
 def _events(letters: str) -> str:
@@ -112,7 +115,9 @@ def show(row: Directive, value: object) -> str:
             return "yes" if value else "no"
         case Kind.OCTAL:
             return f"{value:o}"
-        case Kind.RENAME | Kind.WORDS | Kind.SAVE | Kind.LIMITS | Kind.PERCENTILES | Kind.SCORES:
+        case (
+            Kind.RENAME | Kind.WORDS | Kind.SAVE | Kind.LIMITS | Kind.PERCENTILES | Kind.SCORES | Kind.MASTER
+        ):
             return " ".join(word for line in lines(row, value) for word in line)
     return str(value)
 
@@ -138,6 +143,11 @@ def lines(row: Directive, value: object) -> list[list[str]]:
                 [f"{number:.17g}" if number != round(number, 6) else f"{number:g}" for number in value]
                 or [""]
             ]
+        case Kind.MASTER:
+            if value is None:
+                return []  # as in Redis, whose file has no line then
+            assert isinstance(value, tuple)
+            return [[str(word) for word in value]]
     return [[show(row, value)]]
 
 
@@ -214,6 +224,18 @@ def _percentiles(words: Sequence[str]) -> list[float]:
             raise ValueError(errors.CONFIG_PERCENTILE_RANGE)
         found.append(number)
     return found
+
+
+def _master(words: Sequence[str]) -> tuple[str, int] | None:
+    """(host, port); None for `no one`, and for nothing at all."""
+    if [word.lower() for word in words] in (["no", "one"], [""], []):
+        return None
+    address = parse_address(words)
+    if address.unix:
+        raise ValueError("a replica reaches its master by TCP: HOST PORT")
+    if address.user is not None or address.password is not None:
+        raise ValueError("a user and a password are said by masteruser and masterauth")
+    return address.host, address.port
 
 
 def _scores(words: Sequence[str]) -> list[int]:

@@ -24,7 +24,7 @@ def test_info_gives_the_sections_asked_for_in_its_own_order(engine: InProcess) -
     assert _headings(_info(wire, "keyspace", "SERVER")) == ["Server", "Keyspace"]
     default, everything = _headings(_info(wire)), _headings(_info(wire, "everything"))
     assert "Commandstats" not in default
-    assert set(everything) - set(default) == {"Commandstats"}
+    assert set(everything) - set(default) == {"Commandstats", "Latencystats"}
     assert _info(wire, "nosuch") == ""
 
 

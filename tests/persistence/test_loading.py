@@ -14,8 +14,8 @@ from support.logs import HISTORY, Log, directory, resp
 from support.servers import (
     Server,
     StartError,
-    _launch,
     free_port,
+    launch,
     rlite_program,
     running,
     start_rlite,
@@ -46,7 +46,7 @@ def loading(root: Path, directives: Mapping[str, str] = KEPT) -> Iterator[tuple[
     """A server that is loading still, and a connection to it."""
     port = free_port()
     arguments = [word for name, value in directives.items() for word in (f"--{name}", value)]
-    server = _launch(
+    server = launch(
         "rlite", [*rlite_program(), "serve", "--port", str(port), "--dir", str(root), *arguments], root
     )
     server.port = port
@@ -261,7 +261,7 @@ def test_without_a_directory_the_data_goes_to_the_users_state(tmp_path: Path) ->
         "--appendonly",
         "yes",
     ]
-    server = _launch("rlite", argv, tmp_path, environment)
+    server = launch("rlite", argv, tmp_path, environment)
     try:
         wait_for(lambda: "Ready to accept" in server.log() or not server.is_running(), "the server")
         assert (tmp_path / "state" / "rlite" / "appendonlydir" / "appendonly.manifest").exists()

@@ -30,6 +30,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "redis-sentinel": ("redis-sentinel",),
     "redis-tools": ("redis-cli", "redis-benchmark"),
     "nutcracker": ("nutcracker",),
+    "iproute2": ("ip",),
     "npm": ("npm", "node"),
 }
 
@@ -75,6 +76,7 @@ class Server:
     argv: list[str]
     port: int = 0
     unix_socket: Path | None = None
+    host: str = "127.0.0.1"
     _wires: list[Wire] = field(default_factory=list)
 
     @property
@@ -83,7 +85,7 @@ class Server:
 
     @property
     def address(self) -> tuple[str, int]:
-        return ("127.0.0.1", self.port)
+        return (self.host, self.port)
 
     @property
     def log_path(self) -> Path:
@@ -159,9 +161,10 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _launch(
+def launch(
     name: str, argv: list[str], directory: Path, environment: Mapping[str, str] | None = None
 ) -> Server:
+    """A process in a directory of its own, with its output in `server.log` there; it may not be ready yet."""
     with (directory / "server.log").open("wb") as log:
         process = subprocess.Popen(
             argv,
@@ -188,7 +191,8 @@ def _wait_ready(server: Server) -> None:
 def _directive_arguments(directives: Mapping[str, str]) -> list[str]:
     arguments: list[str] = []
     for name, value in directives.items():
-        arguments += [f"--{name}", *value.split(" ")] if name in ("save", "bind") else [f"--{name}", value]
+        words = value.split(" ") if name in ("save", "bind", "replicaof") else [value]
+        arguments += [f"--{name}", *words]
     return arguments
 
 
@@ -215,7 +219,7 @@ def start_redis(
         if socket_path is not None:
             settings["unixsocket"] = str(socket_path)
         argv = [_peer_program("redis-server"), *_directive_arguments({**settings, **(directives or {})})]
-        server = _launch(name, argv, directory, environment)
+        server = launch(name, argv, directory, environment)
         if not wait:
             return server
         try:
@@ -251,7 +255,7 @@ def start_rlite(
 
     Without `wait` it has no port yet, and may never come up.
     """
-    if os.environ.get("RLITE_TEST_STAND_IN") == "redis":
+    if stand_in():
         name = "redis standing in for rlite"
         return start_redis(directory, directives, unix=unix, name=name, environment=environment, wait=wait)
     port_file = directory / "port"
@@ -262,7 +266,7 @@ def start_rlite(
         settings["unixsocket"] = str(socket_path)
     options = _directive_arguments({**settings, **(directives or {})})
     argv = [*prefix, *rlite_program(), "serve", *arguments, "--port-file", str(port_file), *options]
-    server = _launch("rlite", argv, directory, environment)
+    server = launch("rlite", argv, directory, environment)
     if not wait:
         return server
     _wait_ready(server)
@@ -270,6 +274,53 @@ def start_rlite(
     wait_for(lambda: port_file.exists() and port_file.read_text().strip() != "", "the port file")
     server.port, server.unix_socket = int(port_file.read_text()), socket_path
     return server
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process is to run: its address as others see it, and a command that runs it there."""
+
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+
+LOOPBACK = Place()
+
+
+def stand_in() -> bool:
+    """Whether redis-server is started where ours is asked for."""
+    return os.environ.get("RLITE_TEST_STAND_IN") == "redis"
+
+
+def start_from_file(directory: Path, directives: Mapping[str, str], place: Place = LOOPBACK) -> Server:
+    """Our server with a configuration file of its own, which CONFIG REWRITE can write; an option for nothing.
+
+    The port is fixed (given, or free a moment ago), so that `start_again` brings it back where it was.
+    """
+    port = int(directives.get("port") or free_port())
+    socket_path = directory / "s"
+    settings = {
+        "port": str(port), "bind": place.host, "save": '""', "appendonly": "no", "dir": str(directory),
+        "unixsocket": str(socket_path), "protected-mode": "no", **directives,
+    }  # fmt: skip
+    path = directory / "server.conf"
+    path.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    program = [_peer_program("redis-server")] if stand_in() else [*rlite_program(), "serve"]
+    server = launch("server", [*place.prefix, *program, str(path)], directory)
+    _wait_ready(server)
+    server.host, server.port, server.unix_socket = place.host, port, socket_path
+    return server
+
+
+def start_again(server: Server) -> Server:
+    """A server of `start_from_file` that has ended, with the same file, directory and port."""
+    assert not server.is_running(), f"{server.name} still runs"
+    log = server.log_path
+    log.rename(log.with_name(f"server-{server.pid}.log"))
+    again = launch(server.name, server.argv, server.directory)
+    _wait_ready(again)
+    again.host, again.port, again.unix_socket = server.host, server.port, server.unix_socket
+    return again
 
 
 @contextmanager

@@ -27,8 +27,9 @@ def time_(_call: Call) -> Reply:
     acl="admin dangerous",
     summary="Tells whether this is a master or a replica, and who is at the other end.",
 )  # fmt: skip
-def role(_call: Call) -> Reply:
-    return [b"master", 0, []]
+def role(call: Call) -> Reply:
+    replication = call.server.replication
+    return [b"master", 0, []] if replication is None else replication.role()
 
 
 @command(

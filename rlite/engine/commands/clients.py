@@ -36,12 +36,16 @@ container("CLIENT", since="2.4.0", summary="Everything about connections.", grou
 
 def kind(client: Client) -> str:
     """Its type as CLIENT LIST TYPE understands it."""
+    if client.peer:
+        return client.peer
     return "pubsub" if client.subscriptions is not None and client.subscriptions.any else "normal"
 
 
 def flags_of(server: Context, client: Client) -> str:
     """Its letters in CLIENT LIST; N where there are none."""
     letters = (
+        ("S", client.peer == "replica"),
+        ("M", client.peer == "master"),
         ("O", client in server.monitors),
         ("P", kind(client) == "pubsub"),
         ("b", client.id in server.blocked),

@@ -100,7 +100,7 @@ def hello(call: Call) -> Reply:
         client.resp = version
     return {
         b"server": b"redis", b"version": REDIS_VERSION.encode(), b"proto": client.resp, b"id": client.id,
-        b"mode": b"standalone", b"role": b"master", b"modules": [],
+        b"mode": b"standalone", b"role": b"replica" if call.server.follows else b"master", b"modules": [],
     }  # fmt: skip
 
 

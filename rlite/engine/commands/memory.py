@@ -45,7 +45,7 @@ def memory_stats(call: Call) -> Reply:
         b"peak.allocated": peak,
         b"total.allocated": used,
         b"startup.allocated": server.startup_memory,
-        b"replication.backlog": 0,
+        b"replication.backlog": server.log.backlog[1],
         b"clients.slaves": 0,
         b"clients.normal": counters["client_bytes"],
         b"cluster.links": 0,

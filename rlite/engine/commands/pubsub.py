@@ -91,6 +91,7 @@ def sunsubscribe(call: Call) -> Reply:
     summary="Sends a message to whoever listens.",
 )  # fmt: skip
 def publish(call: Call) -> Reply:
+    call.server.log.say(call.args)  # replicas have listeners too
     return subscriptions.publish(call.server, call.args[1], call.args[2], caller=call.client)
 
 
@@ -101,6 +102,7 @@ def publish(call: Call) -> Reply:
     summary="Sends a message to whoever listens to a shard channel.",
 )  # fmt: skip
 def spublish(call: Call) -> Reply:
+    call.server.log.say(call.args)
     return subscriptions.publish(call.server, call.args[1], call.args[2], shard=True, caller=call.client)
 
 

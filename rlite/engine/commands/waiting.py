@@ -1,9 +1,12 @@
-"""WAIT and WAITAOF: how many replicas, and whether the log, hold what this client has written.
+"""WAIT and WAITAOF: how many replicas, and whether the log, hold what has been written.
 
-There are no replicas yet, so nobody acknowledges for them: that answer is 0, as soon as no more is asked for
-or the time is up. Whether the log is on disk is looked at every few milliseconds while somebody waits for it.
+Whoever waits is looked at whenever a replica acknowledges; whether the log here is on disk, every few
+milliseconds. What is waited for is the stream up to the moment of the command: everything that anybody has
+written by then, this client's own writes with it. Runs with the GIL.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlite.engine import errors
@@ -15,9 +18,18 @@ from rlite.engine.reply import BLOCK, Reply
 
 if TYPE_CHECKING:
     from rlite.engine.commands.blocking import Waiter
-    from rlite.engine.commands.context import Context, Journal
+    from rlite.engine.commands.context import Context
 
 LOOK_SECONDS = 0.005
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """What a client waits for. now: the reply as things are; enough: whether that is what it asked for."""
+
+    waiter: "Waiter"
+    now: Callable[[], Reply]
+    enough: Callable[[Reply], bool]
 
 
 def milliseconds(call: Call, index: int) -> float:
@@ -28,11 +40,39 @@ def milliseconds(call: Call, index: int) -> float:
     return value / 1000
 
 
-def acknowledged(call: Call, wanted: bool, seconds: float, reply: Reply) -> Reply:
-    """The reply: at once where no more is wanted than there is, or nobody may wait, else when time is up."""
-    if not wanted or call.may_not_block:
+def wait_until(
+    call: Call, seconds: float, now: Callable[[], Reply], enough: Callable[[Reply], bool]
+) -> Reply:
+    """The reply: at once where it is enough or nobody may wait, else when it is, or time is up."""
+    reply = now()
+    if enough(reply) or call.may_not_block:
         return reply
-    return block(call, [], seconds, lambda _call: reply, reply)
+    server = call.server
+    block(call, [], seconds, lambda _call: BLOCK, reply)
+    waiter = server.blocked[call.client.id]
+    server.acknowledging[call.client.id] = Wanted(waiter, now, enough)
+    if server.replication is not None:
+        server.replication.ask()
+    note_acknowledgement(server)  # what came in before it stood in the list
+    return BLOCK
+
+
+def note_acknowledgement(server: "Context") -> None:
+    """A replica has acknowledged, or the log is further on disk: answers those for whom that is enough."""
+    for client_id, wanted in list(server.acknowledging.items()):
+        waiter = wanted.waiter
+        if server.blocked.get(client_id) is not waiter:
+            server.acknowledging.pop(client_id, None)
+            continue
+        waiter.late = wanted.now()
+        if wanted.enough(waiter.late):
+            server.acknowledging.pop(client_id, None)
+            end(server, waiter, waiter.late)
+
+
+def refuse_on_replica(call: Call, text: str) -> None:
+    if call.server.follows:
+        raise CommandError(text)
 
 
 @command(
@@ -42,8 +82,14 @@ def acknowledged(call: Call, wanted: bool, seconds: float, reply: Reply) -> Repl
     summary="Waits until so many replicas have what was written.",
 )  # fmt: skip
 def wait(call: Call) -> Reply:
-    wanted = call.int(1)
-    return acknowledged(call, wanted > 0, milliseconds(call, 2), 0)
+    refuse_on_replica(call, errors.WAIT_ON_REPLICA)
+    wanted, seconds = call.int(1), milliseconds(call, 2)
+    replication, offset = call.server.replication, call.server.log.offset
+
+    def now() -> Reply:
+        return 0 if replication is None else replication.acknowledged(offset)
+
+    return wait_until(call, seconds, now, lambda reply: isinstance(reply, int) and reply >= wanted)
 
 
 @command(
@@ -53,30 +99,31 @@ def wait(call: Call) -> Reply:
     summary="Waits until the log, here and on replicas, holds what was written.",
 )  # fmt: skip
 def waitaof(call: Call) -> Reply:
+    refuse_on_replica(call, errors.WAITAOF_ON_REPLICA)
     local = call.int_in(1, 0, 1, errors.NUMLOCAL)
     wanted = call.int_in(2, 0, INT64_MAX, errors.MUST_BE_POSITIVE)
     seconds = milliseconds(call, 3)
-    journal = call.server.journal
-    if journal is None:
-        if local:
-            raise CommandError(errors.WAITAOF_WITHOUT_LOG)
-        return acknowledged(call, wanted > 0, seconds, [0, 0])
-    target = journal.positions[0]  # all that anybody has done so far, this client's own with it
-    on_disk = int(journal.positions[2] >= target)
-    if (on_disk >= local and not wanted) or call.may_not_block:
-        return [on_disk, 0]
-    block(call, [], seconds, lambda _call: BLOCK, [on_disk, 0])
-    look(call.server, journal, call.server.blocked[call.client.id], target, enough=not wanted)
-    return BLOCK
+    server, log = call.server, call.server.log
+    if local and not log.filing:
+        raise CommandError(errors.WAITAOF_WITHOUT_LOG)
+    target, offset = log.positions[0], log.offset  # all that anybody has done so far
+
+    def now() -> Reply:
+        here = int(log.filing and log.positions[2] >= target)
+        return [here, 0 if server.replication is None else server.replication.synced(offset)]
+
+    def enough(reply: Reply) -> bool:
+        here, there = reply if isinstance(reply, list) else (0, 0)
+        return bool(here >= local and there >= wanted)  # type: ignore[operator]
+
+    reply = wait_until(call, seconds, now, enough)
+    if reply is BLOCK and local:
+        look(server, call.client.id)
+    return reply
 
 
-def look(server: "Context", journal: "Journal", waiter: "Waiter", target: int, *, enough: bool) -> None:
-    """Answers a client once the log is on disk up to its place; enough: that is all it waits for."""
-    if server.blocked.get(waiter.client.id) is not waiter:
-        return
-    if journal.positions[2] >= target:
-        waiter.late = [1, 0]
-        if enough:
-            end(server, waiter, waiter.late)
-        return
-    server.timers.after(LOOK_SECONDS, lambda: look(server, journal, waiter, target, enough=enough))
+def look(server: "Context", client_id: int) -> None:
+    """Looks again and again whether the log is on disk, for as long as that client waits."""
+    note_acknowledgement(server)
+    if client_id in server.acknowledging:
+        server.timers.after(LOOK_SECONDS, lambda: look(server, client_id))

@@ -28,6 +28,7 @@ cdef struct conn_t:            # touched by its own I/O thread, or with the GIL 
     int64_t net_in
     int64_t net_out
     int64_t commands
+    int64_t took_ns            # its last command of the ordinary path; -1: it did not run
     parse_t parse
     char* input                # bytes not yet consumed; NULL: none
     size_t input_size
@@ -65,4 +66,5 @@ cdef class Client:
     cdef public bint is_unix
     cdef public object subscriptions   # commands/subscriptions.py; None: it listens to nothing
     cdef public bint in_script         # it stands for a running script
+    cdef public str peer               # "replica": it follows this server; "master": this server follows it; "": neither
     cdef object __weakref__

@@ -41,10 +41,12 @@ class Client:
     is_unix: bool
     subscriptions: Any
     in_script: bool
+    peer: str
     database: int
     resp: int
     no_touch: bool
     last_command: int
+    took_ns: int
     max_bulk: int
     def __init__(self, fd: int = -1) -> None: ...
     @property

@@ -26,7 +26,7 @@ cdef class Client:
         self.conn.created_ns = self.conn.active_ns = rl_monotonic_ns()
         self.conn.client = <void*>self
         parse_init(&self.conn.parse)
-        self.name = self.lib_name = self.lib_ver = self.address = self.local_address = ""
+        self.name = self.lib_name = self.lib_ver = self.address = self.local_address = self.peer = ""
         self.user = "default"
         self.reply_mode = "on"
 
@@ -80,6 +80,15 @@ cdef class Client:
     def last_command(self, int which):
         self.conn.last_command = which
         self.conn.commands += 1
+
+    @property
+    def took_ns(self):
+        """What its last command took on the ordinary path; -1: it did not run."""
+        return self.conn.took_ns
+
+    @took_ns.setter
+    def took_ns(self, int64_t ns):
+        self.conn.took_ns = ns
 
     @property
     def max_bulk(self):

@@ -1,5 +1,9 @@
 """Plain integers that count: one set a thread, summed when somebody asks."""
 from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc
+
+from rlite.engine.core.histogram cimport histogram_t, note_time
+from rlite.engine.core.platform cimport rl_publish
 
 cdef struct tally_t:           # of one command
     int64_t calls
@@ -10,6 +14,8 @@ cdef struct tally_t:           # of one command
 cdef class Counters:
     """Written by one thread (or under the GIL), read by all."""
     cdef tally_t* tallies      # by command id
+    cdef histogram_t** times   # by command id, of those that ran while `tracking`; NULL: it did not
+    cdef bint tracking
     cdef readonly int size
     cdef int64_t commands
     cdef int64_t hits
@@ -28,6 +34,12 @@ cdef class Counters:
         self.commands += 1
         if failed:
             t.failed += 1
+        if self.tracking:
+            if self.times[which] == NULL:
+                rl_publish(<void**>&self.times[which], calloc(1, sizeof(histogram_t)))
+                if self.times[which] == NULL:      # without memory it is not counted this time
+                    return
+            note_time(self.times[which], ns)
 
     cdef inline void count_error(self, int which) noexcept nogil:
         self.by_error[which] += 1

@@ -4,6 +4,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from rlite.engine.core.errors cimport E_COUNT
+from rlite.engine.core.histogram cimport Histogram, histogram_t
+from rlite.engine.core.platform cimport rl_published
+
 from rlite.engine.core.errors import TEXTS
 
 
@@ -12,10 +15,16 @@ cdef class Counters:
         self.size = size
         self.tallies = <tally_t*>calloc(size, sizeof(tally_t))
         self.by_error = <int64_t*>calloc(E_COUNT, sizeof(int64_t))
-        if self.tallies == NULL or self.by_error == NULL:
+        self.times = <histogram_t**>calloc(size, sizeof(histogram_t*))
+        if self.times == NULL or self.tallies == NULL or self.by_error == NULL:
             raise MemoryError
 
     def __dealloc__(self):
+        cdef int i
+        if self.times != NULL:
+            for i in range(self.size):
+                free(self.times[i])
+        free(self.times)
         free(self.tallies)
         free(self.by_error)
 
@@ -37,6 +46,16 @@ cdef class Counters:
         cdef tally_t* t = &self.tallies[which]
         return t.calls, t.ns, t.failed, t.rejected
 
+    def track(self, bint on):
+        """Whether the time of each call is kept for percentiles, too."""
+        self.tracking = on
+
+    def add_times(self, int which, Histogram into not None):
+        """Adds what calls of one command took."""
+        cdef histogram_t* found = <histogram_t*>rl_published(<void**>&self.times[which])
+        if found != NULL:
+            into.add(found)
+
     def totals(self):
         return {"commands": self.commands, "hits": self.hits, "misses": self.misses, "dirty": self.dirty,
                 "net_in": self.net_in, "net_out": self.net_out, "reads": self.reads, "writes": self.writes}
@@ -53,7 +72,11 @@ cdef class Counters:
 
     def reset(self):
         """CONFIG RESETSTAT: all but the number of changes."""
+        cdef int i
         memset(self.tallies, 0, self.size * sizeof(tally_t))
+        for i in range(self.size):
+            if self.times[i] != NULL:
+                memset(self.times[i], 0, sizeof(histogram_t))
         memset(self.by_error, 0, E_COUNT * sizeof(int64_t))
         self.commands = self.hits = self.misses = 0
         self.net_in = self.net_out = self.reads = self.writes = 0

@@ -6,8 +6,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
 from rlite.engine.core.backlog cimport BLOCK, backlog_begin, backlog_end, backlog_put
+from rlite.engine.core.histogram cimport Histogram, note_time
 from rlite.engine.core.platform cimport (
-    rl_bump, rl_fence, rl_load, rl_load_int, rl_spin_lock, rl_spin_unlock, rl_store, rl_store_int, rl_wall_ms,
+    rl_bump, rl_fence, rl_load, rl_load_int, rl_monotonic_ns, rl_raise, rl_spin_lock, rl_spin_unlock, rl_store, rl_store_int, rl_take,
+    rl_wall_ms,
 )
 from rlite.engine.core.records cimport CRC_SIZE, HEAD_SIZE, grow_record, head_record, seal_records
 from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_raw, out_release, out_room
@@ -72,7 +74,10 @@ cdef bytes MULTI = b"*1\r\n$5\r\nMULTI\r\n"
 cdef bytes EXEC = b"*1\r\n$4\r\nEXEC\r\n"
 cdef const char* MULTI_RESP = MULTI
 cdef const char* EXEC_RESP = EXEC
+cdef bytes PING = b"*1\r\n$4\r\nPING\r\n"
+cdef const char* PING_RESP = PING
 cdef enum:
+    PING_SIZE = 14
     MULTI_SIZE = 15
     EXEC_SIZE = 14
 
@@ -306,7 +311,15 @@ cdef int write_all(int fd, const char* data, size_t size, size_t* done) noexcept
 
 cdef int write_taken(log_t* l) noexcept nogil:
     cdef size_t before = l.taken_at
-    cdef int error = write_all(l.fd, l.taken.data, l.taken.size, &l.taken_at)
+    cdef int64_t began
+    cdef int error
+    if before == l.taken.size:
+        return 0
+    began = rl_monotonic_ns()
+    error = write_all(l.fd, l.taken.data, l.taken.size, &l.taken_at)
+    began = rl_monotonic_ns() - began
+    note_time(&l.write_times, began)
+    rl_raise(&l.longest_stalled_write if rl_load_int(&l.syncing) else &l.longest_write, began)
     rl_bump(&l.written, l.taken_at - before)
     rl_bump(&l.segment_bytes, l.taken_at - before)
     return error
@@ -361,12 +374,25 @@ cdef int flush_and_reserve(log_t* l) noexcept nogil:
     return error
 
 
+cdef int timed_sync(log_t* l, int fd) noexcept nogil:
+    """As rl_datasync, counted. Returns 0 or errno."""
+    cdef int64_t began = rl_monotonic_ns()
+    cdef int result = rl_datasync(fd)
+    cdef int error = errno
+    began = rl_monotonic_ns() - began
+    note_time(&l.sync_times, began)
+    rl_raise(&l.longest_sync, began)
+    if result == 0:
+        rl_bump(&l.syncs, 1)
+    return error if result else 0
+
+
 cdef int sync(log_t* l) noexcept nogil:
     """Brings what is written to the disk (`file_mutex` is held). Returns 0 or errno."""
     cdef int64_t target = l.written
-    if rl_datasync(l.fd) != 0:
-        return errno
-    rl_bump(&l.syncs, 1)
+    cdef int error = timed_sync(l, l.fd)
+    if error:
+        return error
     if l.taken_at == l.taken.size:
         rl_store(&l.safe, l.taking)
     if target > rl_load(&l.durable):
@@ -430,11 +456,10 @@ cdef int tick(log_t* l, bint syncing) noexcept nogil:
     pthread_mutex_unlock(&l.file_mutex)
     if syncing and not error and rl_load(&l.durable) < target:
         rl_store_int(&l.syncing, 1)
-        if rl_datasync(fd) != 0:
-            error = errno
+        error = timed_sync(l, fd)
+        if error:
             lose(l, error)
         else:
-            rl_bump(&l.syncs, 1)
             rl_store(&l.durable, target)
         rl_store_int(&l.syncing, 0)
     pthread_mutex_unlock(&l.sync_mutex)
@@ -532,6 +557,18 @@ cdef class Log:
         out_release(&b.resp)
         free(b)
 
+    # --- figures ---
+
+    def add_times(self, Histogram writes not None, Histogram syncs not None):
+        """Adds what each write and each sync took, since the start."""
+        writes.add(&self.log.write_times)
+        syncs.add(&self.log.sync_times)
+
+    def take_longest(self):
+        """(ns of the longest write, of the longest write during a sync, of the longest sync) since this was last
+        called."""
+        return rl_take(&self.log.longest_write), rl_take(&self.log.longest_stalled_write), rl_take(&self.log.longest_sync)
+
     # --- files ---
 
     def configure(self, str policy):
@@ -596,14 +633,16 @@ cdef class Log:
                         lose(self.log, error)
         return error
 
-    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False):
-        """The second step, with every stripe locked: what is appended from here on goes to the new file.
+    def switch(self, int fd, int64_t size, uint32_t seed, bint forsake=False) -> int:
+        """The second step, with every stripe locked: what is appended from here on goes to the new file. Returns the offset
+        of this moment, which no record of the old one is behind.
 
         forsake: what the old file could not take is dropped, for a new base is about to hold it.
         """
         cdef log_t* l = self.log
-        cdef int64_t left
+        cdef int64_t left, offset
         rl_spin_lock(&l.lock)
+        offset = l.offset
         left = l.fresh.size + l.taken.size - l.taken_at
         l.taking = l.offset
         l.former_fd = l.fd
@@ -619,6 +658,7 @@ cdef class Log:
         rl_spin_unlock(&l.lock)
         if not l.lost:
             rl_store_int(&l.refusing, reserve(l))
+        return offset
 
     def finish_switch(self) -> int:
         """The last step, no lock held: the old segment is complete and on disk before anything of the new one is written.
@@ -740,6 +780,18 @@ cdef class Log:
             log_say(self.log, resp, len(resp))
             log_wake(self.log)
 
+    def ping(self):
+        """A PING for replicas, which is a record as well, in whichever database the stream is."""
+        cdef log_t* l = self.log
+        cdef int database
+        if not rl_load_int(&l.on) or rl_load_int(&l.following):
+            return
+        rl_spin_lock(&l.lock)
+        database = max(l.database, 0)
+        rl_spin_unlock(&l.lock)
+        put_record(l, database, database, rl_wall_ms(), PING_RESP, PING_SIZE, False, False)
+        log_wake(l)
+
     def wake(self):
         """Has what was appended go to replicas."""
         log_wake(self.log)
@@ -780,6 +832,15 @@ cdef class Log:
     def record_end(self):
         """Offset behind the last record: what follows was for replicas only."""
         return self.log.record_end
+
+    @property
+    def ends(self):
+        """(record_end, offset) of one moment."""
+        cdef int64_t record_end, offset
+        rl_spin_lock(&self.log.lock)
+        record_end, offset = self.log.record_end, self.log.offset
+        rl_spin_unlock(&self.log.lock)
+        return record_end, offset
 
     @property
     def refusing(self):

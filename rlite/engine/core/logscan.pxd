@@ -55,3 +55,5 @@ cdef struct command_t:
     size_t name_size           # as it is
     int64_t argc
     int64_t first              # the second word as a number, where it is one: SELECT's database; -1
+
+cdef uint32_t crc_of(window_t* w, int64_t at, int64_t size, uint32_t crc) noexcept nogil     # of a part of the file

@@ -9,12 +9,18 @@ cdef extern from "platform.h" nogil:
     void rl_store(int64_t* p, int64_t v) noexcept
     void rl_bump(int64_t* p, int64_t by) noexcept      # one writer
     int64_t rl_add(int64_t* p, int64_t by) noexcept    # many writers
+    void rl_raise(int64_t* p, int64_t v) noexcept      # many writers: the highest since somebody took it
+    int64_t rl_take(int64_t* p) noexcept               # … and sets it to 0
     void rl_add_int(int* p, int by) noexcept
     int rl_load_int(const int* p) noexcept
     void rl_store_int(int* p, int v) noexcept
 
+    void rl_publish(void** p, void* v) noexcept         # a block that is complete …
+    void* rl_published(void** p) noexcept               # … as another thread finds it
+
     void rl_prefetch(const void* p) noexcept
     int rl_ctz64(uint64_t v) noexcept
+    int rl_msb64(uint64_t v) noexcept                   # of what is not 0
     int rl_popcount(unsigned v) noexcept
     uint64_t rl_read64(const void* p) noexcept
     uint32_t rl_le32(const void* p) noexcept

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from rlite.engine.commands.context import Context, Loading
 from rlite.engine.core.database import Database
-from rlite.engine.persistence import loading
+from rlite.engine.persistence import history, loading
 from rlite.engine.persistence.forking import ChildBusyError, Forks
+from rlite.engine.persistence.history import HistoryFiles
 from rlite.engine.persistence.journal import Journal, Past
 from rlite.engine.persistence.outcome import WHOLE, Recovered, RecoveryError
 from rlite.engine.persistence.rewriting import Rewriter
@@ -32,7 +33,7 @@ class Disk:
 
     def __init__(self, server: Context) -> None:
         self._server = server
-        self.forks = Forks(server.keyspace)
+        self.forks = Forks(server.keyspace, lambda ns: server.latency_monitor.note("fork", ns))
         self.saves = server.saves = Saves(server, self.forks)
         self.saves.history = self._history
         self._journal: Journal | None = None
@@ -98,6 +99,10 @@ class Disk:
         if self._server.journal is None:
             return None
         return History(self._server.replication_id, self._server.log.offset)
+
+    def history(self) -> HistoryFiles | None:
+        """The files of the log as far as they can be read back; whoever gets them closes them."""
+        return history.opened(self._journal)
 
     def tick(self) -> None:
         """What is due ten times a second."""

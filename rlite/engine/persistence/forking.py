@@ -14,7 +14,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,10 +78,13 @@ class Child:
 
 
 class Forks:
-    """The children of one server. count, last_us: how many there were, and what the last fork took."""
+    """The children of one server. count, last_us: how many there were, and what the last fork took.
 
-    def __init__(self, keyspace: "Keyspace") -> None:
-        self._keyspace = keyspace
+    note: is told what a fork took, in nanoseconds.
+    """
+
+    def __init__(self, keyspace: "Keyspace", note: Callable[[int], None] = lambda _ns: None) -> None:
+        self._keyspace, self._note = keyspace, note
         self._starting = threading.Lock()
         self.current: Child | None = None
         self.count = 0
@@ -90,14 +93,15 @@ class Forks:
     def start(
         self, purpose: str, child: Work, under_locks: Callable[[], None] | None = None, *,
         done: Callable[[Outcome], None] | None = None, under: Database | None = None,
+        keep: Collection[int] = (),
     ) -> int:  # fmt: skip
         """Forks a child and returns its process id.
 
         child: its work, with a Database that holds every lock, and one int64 to count keys in; what it raises
         is its fault. under_locks: called here, just before the fork, with every lock held; where it raises,
         nothing is forked. done: called in a thread of its own when the child has ended. under: a Database
-        that holds every lock already; None: they are taken. Raises ChildBusyError, OSError,
-        KeyspaceBusyError.
+        that holds every lock already; None: they are taken. keep: descriptors that the child is to have.
+        Raises ChildBusyError, OSError, KeyspaceBusyError.
         """
         # Never waited for: whoever is starting one may be waiting for the locks that `under` holds.
         if not self._starting.acquire(blocking=False):
@@ -118,8 +122,8 @@ class Forks:
                     before = time.perf_counter_ns()
                     pid = fork()
                     if pid == 0:
-                        run_child(child, holder, page, writing)
-                    self.last_us = (time.perf_counter_ns() - before) // 1000
+                        run_child(child, holder, page, writing, keep)
+                    took = time.perf_counter_ns() - before
                 finally:
                     if under is None:
                         holder.unlock()
@@ -129,6 +133,8 @@ class Forks:
             finally:
                 os.close(writing)
             self.count += 1
+            self.last_us = took // 1000
+            self._note(took)
             born = Child(purpose, pid, time.monotonic(), total, page, threading.Event())
             self.current = born
             threading.Thread(
@@ -181,14 +187,14 @@ def fork() -> int:
         return os.fork()
 
 
-def run_child(work: Work, db: Database, page: memoryview, writing: int) -> None:
+def run_child(work: Work, db: Database, page: memoryview, writing: int, keep: Collection[int]) -> None:
     """All that happens in a child; does not return."""
     status = 1
     try:
         gc.disable()
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the parent decides
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        close_others(writing)
+        close_others({writing, *keep})
         work(db, page[0:1])
         page[1] = private_bytes(os.getpid())
         status = 0
@@ -200,14 +206,14 @@ def run_child(work: Work, db: Database, page: memoryview, writing: int) -> None:
         os._exit(status)
 
 
-def close_others(mine: int) -> None:
-    """Closes every descriptor but the standard ones and this: sockets and locks are the parent's alone."""
+def close_others(mine: Collection[int]) -> None:
+    """Closes every descriptor but the standard ones and these: sockets and locks are the parent's alone."""
     try:
         there = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208
     except OSError:
         there = list(range(3, 65536))
     for descriptor in there:
-        if descriptor > 2 and descriptor != mine:
+        if descriptor > 2 and descriptor not in mine:
             with contextlib.suppress(OSError):
                 os.close(descriptor)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlite.engine.commands.context import Context
+    from rlite.engine.persistence.history import HistoryFiles
 
 LOG = logging.getLogger("rlite.log")
 TICK_SECONDS = 0.5  # under everysec a change is on disk this long after it, and what a sync takes
@@ -61,7 +62,8 @@ class Begun:
 class Journal:
     """The log of one server: `open` or `prepare` and `begin`, then `end`, and again; at last `close`.
 
-    changing: held while files of the log come and go. tasks: what is to be done at each tick.
+    changing: held while files of the log come and go. tasks: what is to be done at each tick. readers: who
+    reads its files, and is told what becomes of them.
     """
 
     PURPOSE = "log"  # of the children that write its bases
@@ -75,6 +77,8 @@ class Journal:
         self.manifest = Manifest(server.replication_id)
         self.changing = threading.RLock()
         self.tasks: list[Callable[[], None]] = []
+        self.readers: set[HistoryFiles] = set()
+        self.readable = False  # whether the manifest's files are the whole log, up to what is written
         self.syncing = True  # False: a child writes, and no-appendfsync-on-rewrite leaves the disk to it
         self.base_bytes = 0  # of all files when the log was last rewritten
         self._closed_bytes = 0  # of all files but the segment that is being written
@@ -153,6 +157,7 @@ class Journal:
         """Has changes logged to this segment. Every stripe is locked, or nobody else is there yet."""
         self.log.open(begun.descriptor, segment.SIZE, begun.header.seed, offset)
         self.server.note_log()
+        self.readable = begun.part is None
         self._watch_on()
 
     def _watch_on(self) -> None:
@@ -162,6 +167,7 @@ class Journal:
 
     def end(self) -> None:
         """Writes and syncs what there is, and logs no more. Every stripe is locked."""
+        self.break_off("the log has ended")
         error = self.log.close()
         self.server.note_log()
         if error:
@@ -208,6 +214,14 @@ class Journal:
         """Replaces the manifest. Raises OSError, the old one in force."""
         manifest.write(self.path(segment.manifest_name(self.stem)), to)
         self.manifest = to
+        for each in self.readers:
+            each.follow()
+
+    def break_off(self, why: str) -> None:
+        """The manifest's files are not the whole log any more: whoever reads them ends."""
+        self.readable = False
+        for each in list(self.readers):
+            each.end(why)
 
     def is_named(self, name: str) -> bool:
         """Whether the manifest that is in place names a file. Raises OSError, ManifestError."""

@@ -109,8 +109,10 @@ class Rewriter:
 
             def switch() -> None:
                 nonlocal offset, switched
-                log.switch(begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error))
-                offset, switched = log.offset, True
+                offset = log.switch(begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error))
+                switched = True
+                if error:
+                    journal.break_off("the disk did not take all of the log")
 
             try:
                 self._started = time.monotonic()
@@ -217,6 +219,7 @@ class Rewriter:
         before = journal.manifest
         kept = before.segments[before.segments.index(begun.name) :]
         journal.put_manifest(replace(before, base=base.name, base_offset=offset, segments=kept))
+        journal.readable = True
         journal.log.heal()
         journal.note_sizes(rewritten=True)
         if not journal.server.config.flag("aof-disable-auto-gc"):

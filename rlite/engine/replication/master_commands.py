@@ -1,0 +1,192 @@
+"""PSYNC, SYNC and REPLCONF: what a replica says to its master. Touches no key; runs in its I/O thread."""
+
+import logging
+import threading
+from typing import TYPE_CHECKING, cast
+
+from rlite.engine import errors
+from rlite.engine.commands.call import Call, parse_int
+from rlite.engine.commands.declare import command
+from rlite.engine.commands.waiting import note_acknowledgement
+from rlite.engine.core.database import Database
+from rlite.engine.errors import CommandError, printable
+from rlite.engine.persistence.history import HistoryFiles
+from rlite.engine.replication.full_sync import start_stream
+from rlite.engine.replication.replicas import NEVER, Greeting, Replica
+from rlite.engine.replication.sending import send, stream, work
+from rlite.engine.reply import NO_REPLY, OK, Reply
+
+if TYPE_CHECKING:
+    from rlite.engine.replication.replication import Replication
+
+LOG = logging.getLogger("rlite.replication")
+
+
+def replication_of(call: Call) -> "Replication":
+    """Raises CommandError where there is none: an engine without sockets has no replicas."""
+    found = call.server.replication
+    if found is None or call.client.mailbox is None:
+        raise CommandError(errors.NOT_FOR_EMBEDDED)
+    return cast("Replication", found)
+
+
+# --- REPLCONF ----------------------------------------------------------------------------------------------
+
+
+@command(
+    "REPLCONF [option value [option value ...]]", arity=-1, flags="admin noscript loading stale allow_busy",
+    group="server", since="3.0.0", complexity="O(1)", summary="What replicas say to their master.",
+)  # fmt: skip
+def replconf(call: Call) -> Reply:
+    if len(call.args) % 2 == 0:
+        raise CommandError(errors.SYNTAX)
+    replication = replication_of(call)
+    greeting = replication.replicas.greeting(call.client)
+    for at in range(1, len(call.args), 2):
+        option = call.args[at].lower()
+        if option == b"ack":
+            acknowledge(replication, call, at)
+            return NO_REPLY
+        if option == b"getack":  # from a master: the link answers (link.py); from anybody else it is nothing
+            return NO_REPLY
+        greet(greeting, option, call, at + 1)
+    return OK
+
+
+def greet(greeting: Greeting, option: bytes, call: Call, at: int) -> None:
+    """One option, whose value is argument `at`."""
+    value = call.args[at]
+    if option == b"listening-port":
+        greeting.port = call.int(at)
+    elif option == b"ip-address":
+        if len(value) >= 256:
+            raise CommandError(errors.REPLCONF_ADDRESS % len(value))
+        greeting.address = value.decode("latin-1")
+    elif option == b"capa":
+        greeting.eof |= value.lower() == b"eof"
+        greeting.psync2 |= value.lower() == b"psync2"
+    elif option == b"rdb-only":
+        greeting.snapshot_only = call.int_in(at, 0, 1, errors.NOT_AN_INTEGER) == 1
+    elif option == b"rdb-filter-only":
+        if value:
+            raise CommandError(errors.REPLCONF_FILTER)
+    else:
+        raise CommandError(errors.REPLCONF_UNKNOWN % printable(call.args[at - 1]))
+
+
+def acknowledge(replication: "Replication", call: Call, at: int) -> None:
+    """ACK <offset> [FACK <offset>]; nothing is answered, whatever it says."""
+    replica = replication.replicas.of(call.client)
+    offset = parse_int(call.args[at + 1])
+    if replica is None or offset is None:
+        return
+    on_disk = NEVER
+    if len(call.args) > at + 3 and call.args[at + 2].lower() == b"fack":
+        on_disk = parse_int(call.args[at + 3]) or 0
+    replication.replicas.note_ack(replica, offset, on_disk)
+    note_acknowledgement(call.server)
+
+
+# --- PSYNC -------------------------------------------------------------------------------------------------
+
+
+@command(
+    "PSYNC replicationid offset [FAILOVER]", arity=-3, flags="admin noscript no_async_loading no_multi",
+    group="server",
+    since="2.8.0", complexity="O(1)", summary="Begins to replicate, from where the replica has come to.",
+)  # fmt: skip
+def psync(call: Call) -> Reply:
+    offset = call.int(2)
+    return begin(call, call.args[1], offset)
+
+
+@command(
+    "SYNC", arity=1, flags="admin noscript no_async_loading no_multi", group="server", since="1.0.0",
+    complexity="O(1)", summary="Begins to replicate, as replicas did before PSYNC.",
+)  # fmt: skip
+def sync(call: Call) -> Reply:
+    return begin(call, b"?", 0, answered=False)
+
+
+def begin(call: Call, wanted: bytes, offset: int, *, answered: bool = True) -> Reply:
+    """Makes the client a replica. What it is answered comes from the thread that sends to it.
+
+    answered: it is told where the stream stands before it gets the data.
+    """
+    replication, client = replication_of(call), call.client
+    replicas = replication.replicas
+    if replicas.of(client) is not None:
+        return NO_REPLY
+    if replication.master is not None and not replication.link_up:
+        raise CommandError(errors.NO_MASTER_LINK)
+    try:
+        replica = replicas.add(client)
+        replica.answered = answered
+    except OSError as fault:
+        raise CommandError(f"ERR {fault.strerror}") from None
+
+    def start(_client: object) -> None:
+        files = place(replication, replica, wanted, offset - 1)
+        if files is None:
+            why = "" if wanted == b"?" else "; it could not go on where it was"
+            LOG.info("replica %s asks for a full synchronisation%s", replica.name, why)
+            replicas.full += 1
+            replicas.partial_failed += wanted != b"?"
+            replication.full_sync.wait_for(replica)
+        else:
+            replicas.partial += 1
+            resume(replication, replica, offset - 1, files if isinstance(files, HistoryFiles) else None)
+
+    # Behind whatever the turn under way still has for this client.
+    assert client.mailbox is not None
+    client.mailbox("call", client, start)
+    return NO_REPLY
+
+
+class InMemory:
+    """Says that the feed has joined already."""
+
+
+def place(
+    replication: "Replication", replica: Replica, wanted: bytes, at: int
+) -> HistoryFiles | InMemory | None:
+    """Where the stream of a history is from an offset on: None where it cannot go on there."""
+    server = replication.server
+    known = wanted.decode("latin-1")
+    if known != server.replication_id and (known != server.former_id or at > server.former_end):
+        return None
+    if not 0 <= at <= server.log.offset:
+        return None
+    if not server.log.streaming:
+        db = Database(server.keyspace, 0)
+        db.lock_all()
+        try:
+            start_stream(server)
+        finally:
+            db.unlock()
+        if known not in (server.replication_id, server.former_id):  # there was no log at all
+            return None
+    if replica.feed.join(at):
+        return InMemory()
+    files = replication.disk.history()
+    if files is not None and not files.covers(known, at):
+        files.close()
+        files = None
+    return files
+
+
+def resume(replication: "Replication", replica: Replica, at: int, files: HistoryFiles | None) -> None:
+    """Has a replica go on from an offset, in a thread of its own."""
+    patience = replication.server.config.int("repl-timeout")
+    identity = f" {replication.server.replication_id}" if replica.greeting.psync2 else ""
+
+    def go_on() -> None:
+        send(replica, f"+CONTINUE{identity}\r\n".encode(), patience)
+        stream(replica, files, at, patience)
+
+    where = "memory" if files is None else "the log's files"
+    LOG.info("replica %s goes on at offset %d, from %s", replica.name, at, where)
+    threading.Thread(
+        target=work, args=(replication.replicas, replica, go_on), name=f"replica-{replica.client.id}",
+        daemon=True,
+    ).start()  # fmt: skip
