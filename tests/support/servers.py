@@ -202,7 +202,8 @@ def _wait_ready(server: Server) -> None:
 def _directive_arguments(directives: Mapping[str, str]) -> list[str]:
     arguments: list[str] = []
     for name, value in directives.items():
-        arguments += [f"--{name}", *value.split(" ")] if name in ("save", "bind") else [f"--{name}", value]
+        words = value.split(" ") if name in ("save", "bind", "replicaof") else [value]
+        arguments += [f"--{name}", *words]
     return arguments
 
 
