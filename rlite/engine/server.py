@@ -26,6 +26,7 @@ from rlite.engine.config import Config, ConfigErrors, ConfigProblem
 from rlite.engine.core.connection import Client
 from rlite.engine.core.counters import Counters
 from rlite.engine.core.execute import CommandTable
+from rlite.engine.core.hotkeys import HotKeys
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.directives import INT64_MAX
@@ -36,7 +37,7 @@ from rlite.engine.observe.rates import Rates
 from rlite.engine.observe.slowlog import CommandLog, Kind
 from rlite.engine.persistence import rewriting_commands, saving_commands
 from rlite.engine.persistence.disk import Disk
-from rlite.engine.replication import master_commands
+from rlite.engine.replication import following_commands, master_commands
 from rlite.engine.replication.replication import Replication
 from rlite.engine.reply import NO_REPLY, Reply
 
@@ -87,6 +88,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     assert rewriting_commands
     assert saving_commands
     assert master_commands
+    assert following_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -140,7 +142,7 @@ class Server:
             config=config, keyspace=self.keyspace, table=table, gate=Gate(),
             counters=Counters(len(table.names)), ids=ids,
             command_log=self.command_log, latency_monitor=self.latency_monitor,
-            renamed=renamed, config_file=config.file,
+            hot_keys=HotKeys(self.keyspace), renamed=renamed, config_file=config.file,
         )  # fmt: skip
         self.keyspace.attach(self.context.log)
         self.context.unpause = self.unpause
@@ -270,6 +272,7 @@ class Server:
         self.load()
 
     def _begin_loading(self) -> None:
+        self.replication.following.prepare()
         self.disk.begin(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
 
     def load(self) -> None:
@@ -283,6 +286,7 @@ class Server:
         except BaseException:
             self.stop()
             raise
+        self.replication.following.begin()
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -448,6 +452,7 @@ class Server:
             totals = counters.totals()
             for name in sums:
                 sums[name] += totals[name]
+        sums["repl_in"] = self.replication.following.received
         self.context.samples = self._rates.sample(time.monotonic(), sums)
 
     def _bury(self) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rlite.engine.core.counters import Counters
     from rlite.engine.core.database import Database
     from rlite.engine.core.execute import CommandTable
+    from rlite.engine.core.hotkeys import HotKeys
     from rlite.engine.core.keyspace import Keyspace
     from rlite.engine.core.reactor import Gate, Loop
     from rlite.engine.reply import Reply
@@ -138,6 +139,10 @@ class Replication(Protocol):
     def link_up(self) -> bool:
         """Whether the stream of the master is coming in."""
 
+    @property
+    def loading(self) -> bool:
+        """Whether a master's data are being loaded beside those that are served."""
+
     def info(self) -> dict[str, object]:
         """The fields of INFO replication."""
 
@@ -176,6 +181,7 @@ class Context:
     table: "CommandTable"
     gate: "Gate"
     counters: "Counters"  # of the ordinary path; written with the GIL
+    hot_keys: "HotKeys"  # of the ordinary path
     command_log: CommandLog
     latency_monitor: LatencyMonitor
     ids: dict[str, int]  # command name -> index of its counters
@@ -216,6 +222,8 @@ class Context:
     former_id: str = ""  # of the history before, which may be continued up to former_end; "": there is none
     former_end: int = 0
     replication: Replication | None = None
+    read_only: bool = False  # it is a replica that clients may not write to
+    stale: bool = False  # it is a replica whose link is down, and is not to show what may be old
     connections_received: int = 0
     connections_rejected: int = 0
     samples: dict[str, float] = field(

@@ -134,11 +134,15 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     check_log(server, client, command)
     check_saves(server, client, command)
     check_replicas(server, client, command)
+    check_role(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
         raise CommandError(errors.SUBSCRIBER_MODE % command.counted_as)
-    if server.loading is not None and not runs_while_loading(client, command):
+    if server.stale and not is_flagged(client, command, "stale"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.MASTER_DOWN)
+    if server.loading is not None and not is_flagged(client, command, "loading"):
         raise CommandError(errors.LOADING)
     if client.transaction is not None and command.name not in UNQUEUED:
         client.transaction.append((command, args))
@@ -150,11 +154,10 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     return run(server, client, command, args, None)
 
 
-def runs_while_loading(client: Client, command: Command) -> bool:
-    """Whether a command, or each that an EXEC would run, may run before all data is there."""
-    return "loading" in command.flags and not (
-        command.name == "EXEC"
-        and any("loading" not in queued.flags for queued, _ in client.transaction or ())
+def is_flagged(client: Client, command: Command, flag: str) -> bool:
+    """Whether a command, and each that an EXEC would run, has a flag without which it may not run now."""
+    return flag in command.flags and not (
+        command.name == "EXEC" and any(flag not in queued.flags for queued, _ in client.transaction or ())
     )
 
 
@@ -202,6 +205,13 @@ def check_replicas(server: Context, client: Client, command: Command) -> None:
         raise CommandError(errors.NO_REPLICAS)
 
 
+def check_role(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for a command that writes, or an EXEC that would, on a replica that takes none."""
+    if server.read_only and comes_to(client, command, "write"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.READ_ONLY)
+
+
 def paused(server: Context, client: Client, command: Command) -> bool:
     pause = server.pause
     if pause is None or time.monotonic() >= pause.until or command.name in UNPAUSED or client.fd < 0:
@@ -222,6 +232,7 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     reply: Reply
     dirty = hits = misses = 0
     failed = False
+    positions: list[int] = []
     try:
         # Under every lock nothing needs to know the keys, but those who wait for a change of one.
         alone = command.locks is Locks.EVERYTHING and "write" not in command.flags
@@ -283,6 +294,10 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     took = time.perf_counter_ns() - started
     server.counters.record(which, took, failed)
     server.counters.effects(dirty, hits, misses)
+    if positions:
+        server.hot_keys.note(
+            client.database, args, positions, "write" in command.flags, took, sum(map(len, args))
+        )
     if held is None:
         client.took_ns = took  # whoever sends the reply knows its size, and judges
     else:

@@ -131,9 +131,10 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
         raise CommandError(errors.NUMKEYS_TOO_MANY)
     if count < 0:
         raise CommandError(errors.NUMKEYS_NEGATIVE)
-    limit = server.config.int("maxmemory")
-    full = bool(limit) and server.keyspace.used_memory() > limit
     flags = script.flags
+    check_role(call, flags)
+    limit = server.config.int("maxmemory")
+    full = bool(limit) and server.keyspace.used_memory() > limit and not ignores_limit(server)
     if full and flags is not None and not flags & {b"allow-oom", b"no-writes"}:
         raise CommandError(errors.SCRIPT_WITHOUT_ALLOW_OOM)
     readonly = readonly or (flags is not None and b"no-writes" in flags)
@@ -141,10 +142,10 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
     assert runtime is not None
     tight = full and flags is None
     run = Running(call, runtime.direct, readonly, tight)
-    if server.monitors or server.notify_classes:
+    if server.monitors or server.notify_classes or server.stale:
         runtime.direct.end()  # whoever wants to hear of each command hears of it on the ordinary way
     else:
-        may_write = not readonly and not (server.saves is not None and server.saves.refusing)
+        may_write = not (readonly or is_refused(call) or (server.saves and server.saves.refusing))
         runtime.direct.begin(
             call.db, server.table, server.counters, may_write, not tight, server.slow_ns, run.note
         )
@@ -160,6 +161,24 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
         scripts.count_memory(server)
         if scripts.slow:
             end_of_slow(server)
+
+
+def ignores_limit(server: "Context") -> bool:
+    """Whether it leaves maxmemory to its master."""
+    return server.follows and server.config.flag("replica-ignore-maxmemory")
+
+
+def is_refused(call: "Call") -> bool:
+    """Whether this is a replica that does not take writes from who runs the script."""
+    return call.server.read_only and call.client.peer != "master"
+
+
+def check_role(call: "Call", flags: frozenset[bytes] | None) -> None:
+    """Raises CommandError for a script that a replica does not run. flags: None: it names none."""
+    if call.server.stale and (flags is None or b"allow-stale" not in flags):
+        raise CommandError(errors.MASTER_DOWN if flags is None else errors.SCRIPT_MASTER_DOWN)
+    if flags is not None and b"no-writes" not in flags and is_refused(call):
+        raise CommandError(errors.SCRIPT_READ_ONLY_REPLICA)
 
 
 class Running:
@@ -226,9 +245,13 @@ def run_command(run: Running, call: "Call", words: list[bytes], *, readonly: boo
     flags = command.flags
     if "noscript" in flags:
         raise CommandError(errors.SCRIPT_NOT_ALLOWED)
+    if call.server.stale and "stale" not in flags:
+        raise CommandError(errors.SCRIPT_STALE_COMMAND)
     if "write" in flags:
         if readonly:
             raise CommandError(errors.SCRIPT_READ_ONLY)
+        if is_refused(call):
+            raise CommandError(errors.READ_ONLY)
         dispatch.check_log(call.server, scripts.client, command)
         dispatch.check_saves(call.server, scripts.client, command)
         run.wrote = True

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from rlite.engine.core.connection cimport conn_t
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.execute cimport CommandTable, call_t, command_t, commands_t
+from rlite.engine.core.hotkeys cimport HotKeys, hotlist_t
 from rlite.engine.core.keyspace cimport Keyspace, keyspace_t
 from rlite.engine.core.poller cimport poller_t, ready_t
 from rlite.engine.core.resp cimport arg_t, out_t, parsed
@@ -55,6 +56,8 @@ cdef class Loop:
     cdef Gate gate
     cdef object handler
     cdef readonly Counters counters
+    cdef readonly HotKeys hot_keys
+    cdef hotlist_t* hot
     cdef poller_t poller
     cdef ready_t ready[READY]
     cdef tag_t wake
@@ -104,6 +107,7 @@ cdef class Loop:
     cdef bint run_batch(self, conn_t* c, int n) noexcept nogil
     cdef command_t* plain_command(self, conn_t* c) noexcept nogil
     cdef bint plain(self, conn_t* c, item_t* item) noexcept nogil
+    cdef void note_use(self, conn_t* c, item_t* item, int64_t ns) noexcept nogil
     cdef void ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept
     cdef void answer(self, conn_t* c, const arg_t* args, int argc, size_t request) noexcept
     cdef void refuse(self, conn_t* c) noexcept

@@ -5,6 +5,7 @@ from typing import Protocol
 from rlite.engine.core.connection import Client
 from rlite.engine.core.counters import Counters
 from rlite.engine.core.execute import CommandTable
+from rlite.engine.core.hotkeys import HotKeys
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.reply import Reply
 
@@ -33,6 +34,8 @@ class Loop:
     ) -> None: ...
     @property
     def counters(self) -> Counters: ...
+    @property
+    def hot_keys(self) -> HotKeys: ...
     @property
     def resting(self) -> bool: ...
     @property

@@ -21,8 +21,9 @@ from rlite.engine.core.connection cimport KIND_CONN, KIND_LISTENER, KIND_WAKE, C
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.eviction cimport evict_until_within
 from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys, log_change
+from rlite.engine.core.hotkeys cimport HotKeys, hot_note
 from rlite.engine.core.keyspace cimport (
-    Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
+    FOLLOWING_KEPT, Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
 from rlite.engine.core.log cimport log_relieve, log_settle, log_wake
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
@@ -90,6 +91,8 @@ cdef class Loop:
         self.gate = gate
         self.handler = handler
         self.counters = Counters(len(table.names))
+        self.hot_keys = HotKeys(keyspace)
+        self.hot = self.hot_keys.list
         self.mail = collections.deque()
         self.clients = set()
         self.listeners = []
@@ -513,6 +516,8 @@ cdef class Loop:
             return False
         if cmd.write and self.ks.log != NULL and rl_load_int(&self.ks.log.refusing):
             return False
+        if cmd.write and rl_load_int(&self.ks.following) == FOLLOWING_KEPT:
+            return False
         if cmd.write and rl_load(&self.ks.maxmemory) and not evict_until_within(self.ks) and cmd.denyoom:
             return False
         call.database = c.database
@@ -562,7 +567,18 @@ cdef class Loop:
         if self.is_noteworthy(took, item.end - item.start, c.out.size - was):
             with gil:
                 self.note(c, item, took, c.out.size - was)
+        if item.hashes:
+            self.hot.left -= item.hashes
+            if self.hot.left <= 0:
+                self.note_use(c, item, took)
         return True
+
+    cdef void note_use(self, conn_t* c, item_t* item, int64_t ns) noexcept nogil:
+        """Has the list of hot keys know of one of a command's keys."""
+        cdef int which = 0 if item.hashes == 1 else <int>(self.hot.random % <uint64_t>item.hashes)
+        cdef const arg_t* key = c.parse.args + item.base + item.cmd.first_key + which * item.cmd.key_step
+        hot_note(self.hot, self.hashes[item.first_hash + which], c.database, key.data, key.size, item.cmd.write, ns,
+                 <int64_t>(item.end - item.start), self.call.now_ns)
 
     cdef void note(self, conn_t* c, item_t* item, int64_t ns, size_t reply) noexcept:
         try:
