@@ -1,4 +1,4 @@
-"""A stream of a master, cut anywhere, into a keyspace that others read: what comes of it, and what is logged."""
+"""A stream of a master, cut anywhere, into a keyspace that others read: what comes of it, and is logged."""
 
 import random
 import threading
