@@ -4,10 +4,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from support import netns
 from support.differential import Pair
 from support.in_process import InProcess, started
+from support.netns import Network
 from support.servers import PACKAGES, Server, missing_programs, running, start_redis, start_rlite
 
 StartRlite = Callable[..., Server]
@@ -16,17 +19,23 @@ StartRlite = Callable[..., Server]
 def require_package(package: str) -> None:
     """Skip, naming the Debian package, where its programs are missing; in CI that is a failure."""
     missing = missing_programs(package)
-    if not missing:
-        return
-    message = f"{', '.join(missing)} not found: apt-get install {package}"
+    if missing:
+        leave_out(f"{', '.join(missing)} not found: apt-get install {package}")
+
+
+def leave_out(reason: str) -> NoReturn:
+    """Skip the test for something that this machine lacks; in CI that is a failure."""
     if os.environ.get("CI") == "true":
-        pytest.fail(message, pytrace=False)
-    pytest.skip(message)
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--kills 5000`: how often the durability tests kill a server under load, all together."""
+    """`--kills 5000`: how often the durability tests kill a server under load, all together; `--cuts 200`:
+    how often the replication tests cut a link under load, in each of them.
+    """
     parser.addoption("--kills", type=int, default=None, help="SIGKILLs under load (default: 40, in CI 240)")
+    parser.addoption("--cuts", type=int, default=None, help="cut links under load (default: 30, in CI 200)")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -88,6 +97,17 @@ def rlite(_rlite_session: Server) -> Iterator[Server]:
 def redis_peer(_redis_session: Server) -> Iterator[Server]:
     """The real redis-server, shared by the session, empty at the start of each test."""
     yield from _emptied(_redis_session)
+
+
+@pytest.fixture(scope="module")
+def network() -> Iterator[Network]:
+    """Three machines, as network namespaces, whose links can be cut."""
+    require_package("iproute2")
+    reason = netns.obstacle()
+    if reason is not None:
+        leave_out(reason)
+    with netns.network(3) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

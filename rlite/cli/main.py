@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
+    "replica-of": ("rlite.cli.replica_of", "replica_of"),
     "snapshot": ("rlite.cli.snapshot", "snapshot"),
     "aof-check": ("rlite.cli.aof_check", "aof_check"),
     "aof-repair": ("rlite.cli.aof_repair", "aof_repair"),

@@ -1,21 +1,30 @@
 """Options that several commands share, each declared once, with what stands behind them.
 
-`@output_option()`, `@progress_option`, `@yes_option`, `@dry_run_option`; `size` and `moment` for values;
-`confirmed` for what must not happen unasked.
+`@output_option()`, `@progress_option`, `@yes_option`, `@dry_run_option`, `@server_options()`; `size` and
+`moment` for values; `confirmed` for what must not happen unasked.
 """
 
 import datetime as dt
+import functools
+import os
 import re
 import shlex
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rlite.cli.output import FORMS, note, on_terminal, size_text
+from rlite.cli.output import FORMS, note, on_terminal, path_text, size_text
+from rlite.engine.addresses import HIGHEST_PORT, Address, parse_address
+
+if TYPE_CHECKING:
+    from rlite.engine.client import Connection
+    from rlite.engine.errors import CommandError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -67,6 +76,136 @@ def confirmed(question: str, command: str, *, yes: bool) -> bool:
         return click.confirm(question, default=False, err=True)
     note(f"Nothing was changed. To do it:\n  {command}")
     return False
+
+
+# --- the server that a command speaks to -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A running server, and how to get in. timeout: seconds for connecting and for each reply."""
+
+    address: Address
+    timeout: float = 5.0
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    def connect(self, *, strict: bool = False) -> "Connection":
+        """A connection that is logged in, where there is something to log in with. strict: a password for a
+        server without any is a fault, as it is to a replica. Raises RliteError where nobody can be reached,
+        CommandError where the login is refused.
+        """
+        from rlite.engine.client import Connection
+        from rlite.engine.errors import CommandError
+
+        connection = Connection(self.address.host, self.address.port, self.address.unix, self.timeout)
+        try:
+            if self.address.password is not None:
+                connection.login(self.address.user, self.address.password)
+        except CommandError as fault:
+            # One password for all servers in the environment: those without any take the client as it is.
+            if strict or not for_nothing(fault):
+                connection.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def for_nothing(fault: "CommandError") -> bool:
+    """Whether AUTH was refused because the server wants no password."""
+    return "without any password" in fault.text
+
+
+def secret_in(path: str) -> str:
+    """The first line of a file, or of standard input for `-`. Raises UsageError."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text("utf-8", "surrogateescape")
+    except OSError as fault:
+        raise click.UsageError(f"{path_text(path)}: {fault.strerror or fault}") from None
+    return text.split("\n", 1)[0].rstrip("\r")
+
+
+def uri(value: str) -> Address:
+    """For click.option: see addresses.parse_address."""
+    try:
+        return parse_address([value])
+    except ValueError as fault:
+        raise click.BadParameter(str(fault)) from None
+
+
+def server_options(*timeout_names: str) -> Callable[[F], F]:
+    """redis-cli's options that say which server is meant; given together as `target`, a Target.
+
+    timeout_names: what the option of seconds is called beside `-t`; `--connect-timeout` where none is named.
+    """
+    declared = (
+        click.option("-h", "--host", help="Host of the server.  [default: 127.0.0.1]"),
+        click.option(
+            "-p", "--port", type=click.IntRange(1, HIGHEST_PORT), help="Its port.  [default: 6379]"
+        ),
+        click.option("-s", "--socket", "unix", help="Its Unix socket, instead of host and port."),
+        click.option("--user", help="Name to log in with.  [default: default]"),
+        click.option("-a", "--pass", "password", help="Password; better in REDISCLI_AUTH or in a file."),
+        click.option("--password-file", metavar="FILE", help="File with the password; - is standard input."),
+        click.option("--no-auth-warning", is_flag=True, help="No warning of a password that others see."),
+        click.option(
+            "-u", "--url", type=uri, envvar="RLITE_URL", metavar="URI",
+            help="All of it in one: redis://[[USER]:PASSWORD@]HOST[:PORT], or unix:///PATH. Also RLITE_URL.",
+        ),
+        click.option(
+            "-t", *(timeout_names or ("--connect-timeout",)), "server_timeout", metavar="SECONDS",
+            type=click.FloatRange(0, min_open=True), default=5.0, show_default=True,
+            help="For connecting, and for each reply.",
+        ),
+    )  # fmt: skip
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def with_target(*args: Any, **given: Any) -> Any:
+            return function(*args, target=_target(given), **given)
+
+        decorated: Any = with_target
+        for option in reversed(declared):
+            decorated = option(decorated)
+        wrapped: F = decorated
+        return wrapped
+
+    return decorate
+
+
+def _target(given: dict[str, Any]) -> Target:
+    """Takes the options of a server out of those given. One that is said alone wins over the URI."""
+    context = click.get_current_context()
+    on_line = click.core.ParameterSource.COMMANDLINE
+    url: Address | None = given.pop("url")
+    host, port, unix = given.pop("host"), given.pop("port"), given.pop("unix")
+    user, password, file = given.pop("user"), given.pop("password"), given.pop("password_file")
+    quiet, timeout = given.pop("no_auth_warning"), given.pop("server_timeout")
+    if unix and (host or port):
+        raise click.UsageError("-s is a server by itself; -h and -p name another")
+    if password is not None and file is not None:
+        raise click.UsageError("-a and --password-file both say the password")
+    asked = context.get_parameter_source("url") is on_line
+    if url is not None and not asked and (host or port or unix):
+        url = None  # the environment's server is not meant, and its password none of another's business
+    if (password is not None or (asked and url is not None and url.password)) and not quiet:
+        note("warning: others on this machine can see a password on the command line; REDISCLI_AUTH or")
+        note("--password-file keep it (--no-auth-warning: no warning)")
+    address = url or Address()
+    if host or port:
+        address = replace(address, host=host or address.host, port=port or address.port, unix="")
+    if unix:
+        address = replace(address, unix=unix)
+    if file is not None:
+        password = secret_in(file)
+    if password is None:
+        password = address.password
+    if password is None:
+        password = os.environ.get("REDISCLI_AUTH") or None
+    return Target(replace(address, user=user or address.user, password=password), timeout)
 
 
 # --- values: types for click.option ------------------------------------------------------------------------
@@ -138,10 +277,17 @@ class Progress:
         self._last = now
         self._draw(self._text(done, now - self._began, what))
 
+    def say(self, text: str) -> None:
+        """A line of its own words, where there is nothing to count."""
+        now = time.monotonic()
+        if self._shown and now - self._last >= (0.2 if self._terminal else 5):
+            self._last = now
+            self._draw(f"{self._label} {text}")
+
     def done(self) -> None:
         """Clears the line."""
         if self._drawn and self._terminal:
-            click.echo("\r\x1b[K", nl=False, err=True)
+            click.echo(_clearing(), nl=False, err=True)
         self._drawn = False
 
     def _text(self, done: int, seconds: float, what: str) -> str:
@@ -157,10 +303,17 @@ class Progress:
     def _draw(self, text: str) -> None:
         if self._terminal:
             width = shutil.get_terminal_size().columns
-            click.echo(f"\r\x1b[K{text[: width - 1]}", nl=False, err=True)
+            click.echo(f"{_clearing()}{text[: width - 1]}", nl=False, err=True)
         else:
             click.echo(text, err=True)
         self._drawn = True
+
+
+def _clearing() -> str:
+    """What makes the line of a terminal empty; a dumb one knows no codes, and is written over."""
+    if os.environ.get("TERM", "dumb") != "dumb":
+        return "\r\x1b[K"
+    return "\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r"
 
 
 def _duration(seconds: float) -> str:

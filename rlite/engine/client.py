@@ -12,11 +12,23 @@ from rlite.engine.errors import CommandError, RliteError
 from rlite.engine.reply import ErrorReply, Reply
 
 
+class ConnectError(RliteError):
+    """No connection came about. number: the system's errno, 0 where it has none."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.number = number
+
+
+class NotRespError(RliteError):
+    """Whoever listens there does not speak RESP."""
+
+
 class Connection:
     """A connection to host:port, or to a Unix socket.
 
-    timeout: seconds for connecting and for each reply. Raises RliteError where the server cannot be reached,
-    answers nonsense, or does not answer in time.
+    timeout: seconds for connecting and for each reply. Raises ConnectError where the server cannot be
+    reached, RliteError where it does not answer in time or goes away, NotRespError where it answers nonsense.
     """
 
     def __init__(
@@ -32,7 +44,9 @@ class Connection:
             else:
                 self._socket = socket.create_connection((host, port), timeout)
         except OSError as fault:
-            raise RliteError(f"could not connect to {self.where}: {fault.strerror or fault}") from None
+            raise ConnectError(
+                f"could not connect to {self.where}: {fault.strerror or fault}", fault.errno or 0
+            ) from None
 
     def close(self) -> None:
         self._socket.close()
@@ -57,10 +71,14 @@ class Connection:
         except OSError as fault:
             raise RliteError(f"lost the connection to {self.where}: {fault.strerror or fault}") from None
         except ValueError as fault:
-            raise RliteError(f"{self.where} does not speak RESP: {fault}") from None
+            raise NotRespError(f"{self.where} does not speak RESP: {fault}") from None
         if isinstance(reply, ErrorReply):
             raise CommandError(reply.text)
         return reply
+
+    def login(self, user: str | None, password: str) -> None:
+        """AUTH, as `default` where no user is named. Raises CommandError where that is refused."""
+        self.command("AUTH", *([user] if user else []), password)
 
     def _read(self) -> Reply:
         while True:

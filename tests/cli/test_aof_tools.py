@@ -17,15 +17,7 @@ from pathlib import Path
 import pytest
 from support.logs import Log, directory, kept, resp
 from support.servers import rlite_program, running, start_redis, wait_for
-
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "RLITE_YES"}
-
-
-def rlite(*args: str | Path, given: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*rlite_program(), *map(str, args)], capture_output=True, text=True, input=given, timeout=60,
-        check=False, env=ENVIRONMENT,
-    )  # fmt: skip
+from support.tools import ENVIRONMENT, rlite
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.journals import named
@@ -13,15 +14,17 @@ from support.recovering import load
 from support.servers import wait_for
 
 from rlite.engine import Engine
-from rlite.engine.commands.context import Context
 from rlite.engine.core.database import Database, KeyspaceBusyError
 from rlite.engine.errors import CommandError
 from rlite.engine.persistence import check, layout, manifest
-from rlite.engine.persistence.disk import Disk
 from rlite.engine.persistence.history import HistoryFiles
-from rlite.engine.persistence.journal import Journal
 from rlite.engine.persistence.outcome import DamageError
 from rlite.engine.persistence.reading import Verdict
+
+if TYPE_CHECKING:
+    from rlite.engine.commands.context import Context
+    from rlite.engine.persistence.disk import Disk
+    from rlite.engine.persistence.journal import Journal
 
 NEW, NEWER = "b" * 40, "c" * 40
 

@@ -5,14 +5,18 @@ these tests are themselves checked.
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import pytest
 
+from support.load import Load
 from support.servers import Server, running, start_redis, start_rlite, wait_for
 from support.wire import Array, Bulk, ClosedError, Err, NoReplyError, Reply, Simple, Wire, encode
 
@@ -218,6 +222,49 @@ def run(server: Server, commands: Sequence[Sequence[bytes | str | int]]) -> list
     with Wire(server.address, timeout=SECONDS) as wire:
         wire.send_raw(b"".join(encode(*command) for command in commands))
         return [wire.read_reply() for _ in commands]
+
+
+class Writing:
+    """A load on a server by a thread, for the length of a `with` block; at its end all that was sent is
+    answered. For servers that live through it.
+    """
+
+    def __init__(self, server: Server, *, seed: int = 0, lanes: int = 3, depth: int = 8) -> None:
+        self.load = Load(seed=seed, lanes=lanes, depth=depth)
+        self.load.connect(server.address)
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+        if error is None and self._failure is not None:
+            raise self._failure
+        for lane in self.load.lanes:
+            assert error is not None or lane.refused is None, f"lane {lane.number}: {lane.refused}"
+
+    def _run(self) -> None:
+        try:
+            self.load.run(self._stop.is_set)
+            self.load.settle()
+        except BaseException as failure:  # for the test's thread
+            self._failure = failure
+
+    def wait_written(self, more: int, *, seconds: float = SECONDS) -> None:
+        """Until so many more steps are acknowledged."""
+        goal = self.load.acknowledged + more
+        wait_for(
+            lambda: self.load.acknowledged >= goal or self._failure is not None,
+            f"{more} more steps",
+            seconds=seconds,
+        )
 
 
 def answers(server: Server) -> bool:

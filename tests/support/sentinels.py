@@ -20,7 +20,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from support.servers import Server, free_port, launch, start_again, start_from_file, wait_for
+from support.servers import LOOPBACK, Place, Server, free_port, launch, start_again, start_from_file, wait_for
 
 SERVICE = "mymaster"
 QUORUM = 2
@@ -34,17 +34,6 @@ CLOCKS = {
     "info-period": 500, "ping-period": PING_PERIOD_MS, "ask-period": 100, "publish-period": 200,
     "min-link-reconnect-period": 200, "tilt-period": 500, "slave-reconf-timeout": 2000,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a process is to run: its address as the others see it, and a command that runs it there."""
-
-    host: str = "127.0.0.1"
-    prefix: tuple[str, ...] = ()
-
-
-LOOPBACK = Place()
 
 
 def client(server: Server, **options: Any) -> redis.Redis:
@@ -206,10 +195,16 @@ class Deployment:
         self.wait_equal()
 
     def sentinel_client(self, **options: Any) -> Sentinel:
-        """redis-py's client, as an application makes it; `options` are those of its connections."""
+        """redis-py's client, as an application makes it; `options` are those of its connections.
+
+        It is told to give a silent peer up soon and to ask the next one at once. By itself it tries each of
+        them again and again, seconds apart, and a failover lasts a minute for it.
+        """
+        soon = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
         return Sentinel(
             [(one.host, one.port) for one in self.sentinels],
-            sentinel_kwargs={"socket_timeout": 0.5}, socket_timeout=0.5, password=self.password, **options,
+            sentinel_kwargs={**soon, "retry": Retry(NoBackoff(), 0)},
+            retry=Retry(NoBackoff(), 1), password=self.password, **soon, **options,
         )  # fmt: skip
 
     def stop(self) -> None:
@@ -277,9 +272,7 @@ def deployment(
         for n in range(replicas + 1):
             first = made.servers[0] if made.servers else None
             follow = {"replicaof": f"{first.host} {first.port}"} if first else {}
-            started = start_from_file(
-                room(f"server-{n}"), {**common, **follow}, host=place(n).host, prefix=place(n).prefix
-            )
+            started = start_from_file(room(f"server-{n}"), {**common, **follow}, place(n))
             started.name = f"server {n}, port {started.port}"
             made.servers.append(started)
         for n in range(3):
@@ -295,11 +288,13 @@ class Writer:
     """An application: writes numbered keys one after the other through a client, until it is told to stop.
 
     A write counts as acknowledged when its SET was answered OK and, on the same connection, WAIT said that
-    `replicas` of them have it. Whatever fails is tried again as the next number; `failures` counts by kind.
+    `replicas` of them have it. Whatever fails is given up and the next number tried; `failures` counts by
+    the class of redis-py's error, or by the first word of an error that it has no class for.
     """
 
     client: redis.Redis
     replicas: int = 1
+    prefix: str = "key"
     acknowledged: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     sent: int = 0
@@ -324,10 +319,12 @@ class Writer:
             n = self.sent
             self.sent += 1
             try:
-                if self._write(f"key:{n}", f"value {n}"):
-                    self.acknowledged[f"key:{n}"] = f"value {n}"
+                if self._write(f"{self.prefix}:{n}", f"value {n}"):
+                    self.acknowledged[f"{self.prefix}:{n}"] = f"value {n}"
             except redis.RedisError as error:
                 kind = type(error).__name__
+                if type(error) is redis.ResponseError:
+                    kind = str(error).split()[0]
                 self.failures[kind] = self.failures.get(kind, 0) + 1
                 time.sleep(0.01)
 
@@ -336,13 +333,19 @@ class Writer:
             pipe.set(key, value)
             if self.replicas:
                 pipe.execute_command("WAIT", self.replicas, 300)
-            answers = pipe.execute()
+            answers = pipe.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, redis.RedisError):
+                raise answer
         return not self.replicas or int(answers[1]) >= self.replicas
 
     def wait_acknowledged(self, more: int, *, seconds: float = 30.0) -> None:
         """Until so many writes more than now are acknowledged."""
         goal = len(self.acknowledged) + more
-        wait_for(lambda: len(self.acknowledged) >= goal, f"{more} more acknowledged writes", seconds=seconds)
+        try:
+            wait_for(lambda: len(self.acknowledged) >= goal, f"{more} more acknowledged", seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; failures: {self.failures}") from None
 
     def lost(self, connection: redis.Redis) -> list[str]:
         """The acknowledged keys that a server does not hold as they were acknowledged."""

@@ -30,6 +30,7 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "redis-sentinel": ("redis-sentinel",),
     "redis-tools": ("redis-cli", "redis-benchmark"),
     "nutcracker": ("nutcracker",),
+    "iproute2": ("ip",),
     "npm": ("npm", "node"),
 }
 
@@ -190,7 +191,8 @@ def _wait_ready(server: Server) -> None:
 def _directive_arguments(directives: Mapping[str, str]) -> list[str]:
     arguments: list[str] = []
     for name, value in directives.items():
-        arguments += [f"--{name}", *value.split(" ")] if name in ("save", "bind") else [f"--{name}", value]
+        words = value.split(" ") if name in ("save", "bind", "replicaof") else [value]
+        arguments += [f"--{name}", *words]
     return arguments
 
 
@@ -274,18 +276,23 @@ def start_rlite(
     return server
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process is to run: its address as others see it, and a command that runs it there."""
+
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+
+LOOPBACK = Place()
+
+
 def stand_in() -> bool:
     """Whether redis-server is started where ours is asked for."""
     return os.environ.get("RLITE_TEST_STAND_IN") == "redis"
 
 
-def start_from_file(
-    directory: Path,
-    directives: Mapping[str, str],
-    *,
-    host: str = "127.0.0.1",
-    prefix: tuple[str, ...] = (),
-) -> Server:
+def start_from_file(directory: Path, directives: Mapping[str, str], place: Place = LOOPBACK) -> Server:
     """Our server with a configuration file of its own, which CONFIG REWRITE can write; an option for nothing.
 
     The port is fixed (given, or free a moment ago), so that `start_again` brings it back where it was.
@@ -293,15 +300,15 @@ def start_from_file(
     port = int(directives.get("port") or free_port())
     socket_path = directory / "s"
     settings = {
-        "port": str(port), "bind": host, "save": '""', "appendonly": "no", "dir": str(directory),
+        "port": str(port), "bind": place.host, "save": '""', "appendonly": "no", "dir": str(directory),
         "unixsocket": str(socket_path), "protected-mode": "no", **directives,
     }  # fmt: skip
     path = directory / "server.conf"
     path.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
     program = [_peer_program("redis-server")] if stand_in() else [*rlite_program(), "serve"]
-    server = launch("server", [*prefix, *program, str(path)], directory)
+    server = launch("server", [*place.prefix, *program, str(path)], directory)
     _wait_ready(server)
-    server.host, server.port, server.unix_socket = host, port, socket_path
+    server.host, server.port, server.unix_socket = place.host, port, socket_path
     return server
 
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from rlite.engine.core.connection cimport conn_t
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.execute cimport CommandTable, call_t, command_t, commands_t
+from rlite.engine.core.hotkeys cimport HotKeys, hotlist_t
 from rlite.engine.core.keyspace cimport Keyspace, keyspace_t
 from rlite.engine.core.poller cimport poller_t, ready_t
 from rlite.engine.core.resp cimport arg_t, out_t, parsed
@@ -55,6 +56,8 @@ cdef class Loop:
     cdef Gate gate
     cdef object handler
     cdef readonly Counters counters
+    cdef readonly HotKeys hot_keys
+    cdef hotlist_t* hot
     cdef poller_t poller
     cdef ready_t ready[READY]
     cdef tag_t wake
@@ -74,7 +77,9 @@ cdef class Loop:
     cdef int n_doomed, cap_doomed
     cdef set clients                   # keeps them alive
     cdef size_t start                  # where the command being parsed begins in its buffer
-    cdef int64_t slow_ns               # negative: off
+    cdef int64_t slow_ns               # commands from here on are told of; so are requests and replies from so many bytes
+    cdef int64_t large_request
+    cdef int64_t large_reply
     cdef int64_t query_limit           # client-query-buffer-limit
     cdef int64_t push_limit            # client-output-buffer-limit pubsub, the hard one
     cdef int64_t turns
@@ -102,10 +107,11 @@ cdef class Loop:
     cdef bint run_batch(self, conn_t* c, int n) noexcept nogil
     cdef command_t* plain_command(self, conn_t* c) noexcept nogil
     cdef bint plain(self, conn_t* c, item_t* item) noexcept nogil
+    cdef void note_use(self, conn_t* c, item_t* item, int64_t ns) noexcept nogil
     cdef void ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept
-    cdef void answer(self, conn_t* c, const arg_t* args, int argc) noexcept
+    cdef void answer(self, conn_t* c, const arg_t* args, int argc, size_t request) noexcept
     cdef void refuse(self, conn_t* c) noexcept
-    cdef void slow(self, conn_t* c, item_t* item, int64_t ns) noexcept
+    cdef void note(self, conn_t* c, item_t* item, int64_t ns, size_t reply) noexcept
     cdef void rewind(self, conn_t* c, size_t to) noexcept nogil
     cdef void keep_rest(self, conn_t* c, const char* buf, size_t size) noexcept nogil
     cdef void send(self, conn_t* c) noexcept nogil
@@ -118,3 +124,6 @@ cdef class Loop:
     cdef void hear(self) noexcept
     cdef void take_mail(self) noexcept
     cdef void accept(self, int index) noexcept
+
+    cdef inline bint is_noteworthy(self, int64_t ns, size_t request, size_t reply) noexcept nogil:
+        return ns >= self.slow_ns or <int64_t>request >= self.large_request or <int64_t>reply >= self.large_reply

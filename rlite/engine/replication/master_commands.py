@@ -91,7 +91,8 @@ def acknowledge(replication: "Replication", call: Call, at: int) -> None:
 
 
 @command(
-    "PSYNC replicationid offset [FAILOVER]", arity=-3, flags="admin noscript no_async_loading no_multi", group="server",
+    "PSYNC replicationid offset [FAILOVER]", arity=-3, flags="admin noscript no_async_loading no_multi",
+    group="server",
     since="2.8.0", complexity="O(1)", summary="Begins to replicate, from where the replica has come to.",
 )  # fmt: skip
 def psync(call: Call) -> Reply:
