@@ -100,7 +100,7 @@ def test_a_turn_under_locks_waits_for_nothing_and_nothing_behind_it_is_written_t
     answered = threading.Event()
     with here.journal.changing:  # as by somebody who begins a rewrite: the segment cannot come
         db = here.held()
-        here.disk.turn_history(NEW, under=db)
+        here.disk.turn_history(NEW, locked=True)
         db.unlock()
         assert here.server.replication_id == NEW
         writer = threading.Thread(target=lambda: (here.execute("SET", "b", 2), answered.set()))
@@ -122,10 +122,10 @@ def test_a_second_turn_before_the_first_one_is_in_the_files(here: Kept) -> None:
     end = here.log.offset
     with here.journal.changing:
         db = here.held()
-        here.disk.turn_history(NEW, under=db)
+        here.disk.turn_history(NEW, locked=True)
         here.log.append(0, [b"SET", b"b", b"2"])
         second = here.log.offset
-        here.disk.turn_history(NEWER, under=db)
+        here.disk.turn_history(NEWER, locked=True)
         here.log.append(0, [b"SET", b"c", b"3"])
         db.unlock()
         assert (here.server.former_id, here.server.former_end) == (NEW, second)
@@ -153,7 +153,7 @@ def test_a_rewrite_that_a_turn_overtakes_begins_again_later(here: Kept) -> None:
     worker = threading.Thread(target=rewrite)
     worker.start()
     wait_for(lambda: len(named(here.directory).segments) == 2, "the rewrite, which waits for the locks")
-    here.disk.turn_history(NEW, under=db)
+    here.disk.turn_history(NEW, locked=True)
     db.unlock()
     worker.join()
     assert failed
