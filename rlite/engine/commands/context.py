@@ -249,6 +249,11 @@ class Context:
         self.former_id, self.former_end = (self.replication_id, self.log.offset) if continues else ("", 0)
         self.replication_id = os.urandom(20).hex()
 
+    def go_on_as(self, replication_id: str, offset: int) -> None:
+        """The history has another name from this offset on, where the log is now. Under every lock."""
+        self.former_id, self.former_end = self.replication_id, offset
+        self.replication_id = replication_id
+
     @property
     def follows(self) -> bool:
         """Whether this server is a replica."""

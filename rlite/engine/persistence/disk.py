@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlite.engine.commands.context import Context, Loading
-from rlite.engine.core.database import Database
+from rlite.engine.core.database import Database, KeyspaceBusyError
 from rlite.engine.persistence import history, loading
 from rlite.engine.persistence.forking import ChildBusyError, Forks
 from rlite.engine.persistence.history import HistoryFiles
@@ -125,7 +125,8 @@ class Disk:
         server = self._server
         if self._owned is None:
             self._owned = loading.own(server.config)
-        server.new_replication_id()  # what changed since there was no log is in no history
+        if not (server.log.on or server.log.following):
+            server.new_replication_id()  # what changed since there was no log is in no history
         if self._journal is None:
             self._new_journal()
         assert self._journal is not None
@@ -134,7 +135,7 @@ class Disk:
         server.rewriter = self._rewriter
         try:
             self._rewriter.begin_log()
-        except (ChildBusyError, OSError) as fault:
+        except (ChildBusyError, KeyspaceBusyError, OSError) as fault:
             LOG.warning("the log begins later: %s", getattr(fault, "strerror", None) or fault)
             self._rewriter.scheduled = True
 
@@ -144,11 +145,58 @@ class Disk:
         self.forks.cancel(self._journal.PURPOSE)
         server.rewriter = None
         db = Database(server.keyspace, 0)
-        db.lock_all()
+        with self._journal.changing:
+            self._journal.complete_turn()
+            db.lock_all()
+            try:
+                self._journal.end()
+            finally:
+                db.unlock()
+
+    # --- histories ---
+
+    def turn_history(self, replication_id: str = "", *, under: Database | None = None) -> None:
+        """The data go on as they are, under another replication id (none given: a new one); who has the
+        former history up to here may continue it.
+
+        under: a Database that holds every lock. Then nothing is waited for, and the files follow by
+        themselves, in a moment; without, they say it when this returns. Raises KeyspaceBusyError (no change).
+        """
+        server, journal = self._server, self._journal
+        holder = under if under is not None else Database(server.keyspace, 0)
+        if under is None:
+            holder.lock_all()
         try:
-            self._journal.end()
+            replication_id = replication_id or os.urandom(20).hex()
+            if journal is not None:
+                journal.turn(replication_id)
+            else:
+                server.go_on_as(replication_id, server.log.divide()[0])
         finally:
-            db.unlock()
+            if under is None:
+                holder.unlock()
+        if journal is None or not journal.turning:
+            return
+        if under is None:
+            journal.complete_turn()
+        else:
+            threading.Thread(target=journal.complete_turn, name="log-turn", daemon=True).start()
+
+    def restart_log(self, replication_id: str, offset: int) -> None:
+        """The data are, from this moment on, those of another history, at an offset of it. With every stripe
+        locked, right where they are exchanged; waits for nothing.
+
+        What is logged from here on reaches the files with the base of a log that begins anew, which a child
+        writes soon. Until that is on disk the files of before stay in force, and a start finds those data.
+        """
+        server = self._server
+        if self._journal is not None:
+            self._journal.forsake()
+        server.replication_id, server.former_id, server.former_end = replication_id, "", 0
+        server.log.start_at(offset)
+        server.log.reselect()
+        if self._rewriter is not None and server.rewriter is not None:
+            self._rewriter.begin_anew()
 
     # --- end ---
 
