@@ -37,7 +37,8 @@ def shown(wire: Wire, *command: bytes | str | int) -> str:
     [
         ("SET", "k", "1"), ("DEL", "k"), ("LPUSH", "l", "x"), ("XADD", "s", "*", "f", "v"), ("FLUSHALL",),
         ("BLPOP", "l", 0), ("SORT", "l", "STORE", "m"), ("GETEX", "k", "PERSIST"), ("EXPIRE", "k", 10),
-        ("RESTORE", "r", 0, "x"), ("SWAPDB", 0, 1), ("PFADD", "p", "x"), ("EVAL", "return redis.call('del', 'k')", 0),
+        ("RESTORE", "r", 0, "x"), ("SWAPDB", 0, 1), ("PFADD", "p", "x"),
+        ("EVAL", "return redis.call('del', 'k')", 0),
     ],
     ids=lambda command: command[0],
 )  # fmt: skip
@@ -149,8 +150,8 @@ def test_a_replica_that_must_not_be_stale_answers_only_what_needs_no_data(
     assert wire.command("SET", "k", "1") == READ_ONLY
     assert wire.command("EVAL", "return 1", 0) == MASTER_DOWN
     assert wire.command("EVAL", "#!lua flags=no-writes\nreturn 1", 0) == Err(
-        b"MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is "
-        b"not set on the script."
+        b"MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' "
+        b"flag is not set on the script."
     )
     assert wire.command("EVAL", "#!lua flags=no-writes,allow-stale\nreturn 1", 0) == Int(1)
     stale = wire.command("EVAL", "#!lua flags=no-writes,allow-stale\nreturn redis.call('get', 'k')", 0)
@@ -290,8 +291,8 @@ def test_a_role_is_changed_inside_a_transaction_as_sentinel_does(
 ) -> None:
     wire = servers.start().wire()
     wire.send_raw(
-        encode("MULTI") + encode("SLAVEOF", "127.0.0.1", master.port) + encode("CLIENT", "KILL", "TYPE", "pubsub")
-        + encode("EXEC")
+        encode("MULTI") + encode("SLAVEOF", "127.0.0.1", master.port)
+        + encode("CLIENT", "KILL", "TYPE", "pubsub") + encode("EXEC")
     )  # fmt: skip
     assert [wire.read_reply() for _ in range(4)][3] == Array((Simple(b"OK"), Int(0)))
     link = synced(master, wire)

@@ -1,4 +1,4 @@
-"""Servers of the test's own process that follow a master which is the test itself, and what is asked of them."""
+"""Servers of the test's own process that follow a master which is the test itself."""
 
 from contextlib import ExitStack
 

@@ -13,10 +13,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from rlite.engine import errors
 from rlite.engine.commands import blocking
 from rlite.engine.commands.context import Context
+from rlite.engine.core.database import Database
+from rlite.engine.persistence.disk import Disk
 from rlite.engine.replication.link import Link, State
 from rlite.engine.reply import ErrorReply, Reply
 
 if TYPE_CHECKING:
+    from rlite.engine.core.rdbload import Loaded
     from rlite.engine.replication.handshake import Rest, Whole
 
 LOG = logging.getLogger("rlite.replication")
@@ -40,8 +43,9 @@ class Following:
     let_go: disconnects the replicas of this server, so that they ask again where they stand.
     """
 
-    def __init__(self, server: Context, let_go: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, server: Context, disk: Disk, let_go: Callable[[], None]) -> None:
         self.server = server
+        self._disk = disk
         self.master: Master | None = None
         self.link: Link | None = None
         self.offset = 0
@@ -94,13 +98,13 @@ class Following:
         self._judge()
         self.link.start(before)
 
-    def lead(self) -> None:
+    def lead(self, held: Database) -> None:
         """From here on this server is a master, with a history of its own that goes on from its master's."""
         link, self.link, self.master = self.link, None, None
         if link is not None:
             link.end()
         self.server.config.set_master(None)
-        self.server.new_replication_id(continues=True)
+        self._disk.turn_history(under=held)
         self.server.log.reselect()
         self._judge()
         self._let_go()
@@ -133,23 +137,18 @@ class Following:
         """What PSYNC asks for: the history and the offset behind which it is to go on; "": everything."""
         return (self.server.replication_id, self.offset) if self._resumable else ("", -1)
 
-    def begins(self, whole: "Whole", database: int) -> None:
+    def begins(self, whole: "Whole", database: int, loaded: "Loaded") -> None:
         """The data are the master's now. Under every lock."""
-        server = self.server
-        server.replication_id = whole.history
-        server.former_id, server.former_end = "", 0
-        self.offset = whole.offset
-        server.log.start_at(whole.offset)
-        self.database = database
+        self._disk.restart_log(whole.history, whole.offset)
+        self._disk.saves.note_load(loaded)
+        self.offset, self.database = whole.offset, database
         self._resumable = True
         self._let_go()
 
-    def goes_on(self, rest: "Rest") -> None:
-        """The stream goes on where it was, perhaps under another id. Under every lock."""
-        server = self.server
+    def goes_on(self, rest: "Rest", held: Database) -> None:
+        """The stream goes on where it was, perhaps under another id. `held` holds every lock."""
         if rest.history:
-            server.former_id, server.former_end = server.replication_id, server.log.offset
-            server.replication_id = rest.history
+            self._disk.turn_history(rest.history, under=held)
             self._let_go()
 
     def applied(self, offset: int, database: int) -> None:

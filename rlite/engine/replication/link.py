@@ -213,7 +213,7 @@ class Link:
         try:
             if self.ended:
                 raise EndedError
-            self._following.goes_on(answer)
+            self._following.goes_on(answer, held)
         finally:
             held.unlock()
         LOG.info("partial resync with %s, from offset %d", self.master, self._following.offset)
