@@ -78,6 +78,7 @@ cdef void log_gone(log_t* l, int database, int64_t ms, const char* key, size_t k
 cdef void log_lose(log_t* l) noexcept nogil               # memory was short for a record
 cdef void log_follow(log_t* l, int64_t offset, int database, int64_t ms, const char* resp,
                      size_t size) noexcept nogil          # a piece of a master's stream, as it came, at its offset
+cdef void log_follow_gap(log_t* l, int64_t offset, const char* resp, size_t size) noexcept nogil   # of it: no record
 cdef void log_say(log_t* l, const char* resp, size_t size) noexcept nogil     # for replicas only: a gap in the files
 cdef void log_wake(log_t* l) noexcept nogil               # whoever sends to replicas has more to send
 cdef int64_t log_limit(log_t* l) noexcept nogil           # up to where replicas may be sent; under `lock`

@@ -209,6 +209,15 @@ cdef void log_follow(log_t* l, int64_t offset, int database, int64_t ms, const c
     rl_spin_unlock(&l.lock)
 
 
+cdef void log_follow_gap(log_t* l, int64_t offset, const char* resp, size_t size) noexcept nogil:
+    """As `log_follow`, for what is no part of the log: it goes to replicas of ours, and counts."""
+    rl_spin_lock(&l.lock)
+    if offset > l.offset:
+        rl_store(&l.offset, offset)
+    moved_on(l, resp, size)
+    rl_spin_unlock(&l.lock)
+
+
 cdef void log_say(log_t* l, const char* resp, size_t size) noexcept nogil:
     rl_spin_lock(&l.lock)
     if l.backlog.on:

@@ -10,7 +10,8 @@ cdef enum:
     BATCH = 64                 # commands gathered before they run: the look-ahead hides the memory's latency
 
 cdef struct step_t:            # a gathered command
-    command_t* cmd             # NULL: nothing to run
+    command_t* cmd             # NULL: nothing to run, or `python`
+    bint python                # of a stream: the core has not got it
     int base                   # of its arguments
     int argc
     int first_hash             # of its keys

@@ -69,7 +69,7 @@ cdef step_t* steps_add(steps_t* g, command_t* cmd, size_t at, int database) noex
     step.first_hash = g.hashes_used
     step.hashes = 0
     step.mask = 0
-    step.unlogged = False
+    step.unlogged = step.python = False
     if cmd != NULL:
         step.hashes = hash_keys(g.ks, cmd, argc, argv, g.hashes + g.hashes_used, &step.mask)
         for k in range(step.first_hash, step.first_hash + step.hashes):
