@@ -24,6 +24,8 @@ from rlite.engine.addresses import Address, parse_address
 from rlite.engine.client import Connection
 from rlite.engine.errors import CommandError, RliteError
 
+LOOK_SECONDS = 2.0  # a master that cannot be reached from here must not hold everything up
+
 
 @click.command("replica-of", context_settings=SETTINGS)
 @click.argument("master", nargs=-1, metavar="[HOST PORT | URI | NO ONE]")
@@ -137,7 +139,8 @@ def seen(connection: Connection, target: Target) -> Status:
         return status
     user, password = login_of(connection)
     address = seen_from_here(status.master, target.address)
-    sight = look(replace(target, address=replace(address, user=user, password=password)))
+    login = replace(address, user=user, password=password)
+    sight = look(Target(login, min(target.timeout, LOOK_SECONDS)))
     idle = not status.link_up and (status.transfer is None or not status.transfer.read)
     fault = status.fault or (sight.fault if idle else None)
     return replace(status, fault=fault, master_offset=None if sight.status is None else sight.status.offset)
@@ -159,7 +162,7 @@ def follow(
         return Exit.UNCONFIRMED
     user, password = login_for(connection, address)
     here = seen_from_here(address, target.address)
-    master = replace(target, address=replace(here, user=user, password=password))
+    master = Target(replace(here, user=user, password=password), min(target.timeout, LOOK_SECONDS))
     if fault := circle(before, target.address, master):
         raise RliteError(f"{target} cannot follow {address}: {fault.text}; nothing was changed")
     set_login(connection, address)

@@ -53,7 +53,7 @@ class Wait:
         self._last: tuple[object, ...] = ()
         self._fault_since: float | None = None
         self._goal: int | None = None
-        self._received = self._transfers = self._total = 0
+        self._received = self._transfers = self._total = self._start = 0
         self._transferring = False
         self._bar = Progress("waiting", 0, wanted=progress)
 
@@ -164,7 +164,13 @@ class Wait:
             self._last_look = 0.0
             master = self._looked(now).status
             self._goal = status.offset if master is None else master.offset
-        self._bar.say(f"for the stream: {size_text(max(0, self._goal - status.offset))} behind")
+            self._start = status.offset
+            self._bar.done()
+            total = max(0, self._goal - self._start)
+            self._bar = Progress("catching up", total, wanted=self._progress)
+        master = self._looked(now).status
+        lag = "" if master is None else f"{size_text(max(0, master.offset - status.offset))} behind now"
+        self._bar.step(max(0, status.offset - self._start), lag)
 
     def _transfer(self, status: Status) -> Fault | None:
         transfer = status.transfer
@@ -185,6 +191,9 @@ class Wait:
             self._bar.say("nothing yet: the master prepares its data")
         elif transfer.total and transfer.read >= transfer.total:
             self._bar.say(f"all {size_text(transfer.total)} are there; loading")
+        elif transfer.last_io_seconds > 0:  # without a size nobody can tell the end from a pause
+            still = f"nothing new for {transfer.last_io_seconds} s; loading, perhaps"
+            self._bar.say(f"{size_text(transfer.read)}, {still}")
         else:
             self._bar.step(transfer.read)
         return None
@@ -206,7 +215,11 @@ class Wait:
             fault = self._looked(now).fault
         if fault is None:
             self._fault_since = None
-            self._bar.say("for the link to the master")
+            master = self._sight.status
+            waits = master is not None and any(each.state == "wait_bgsave" for each in master.replicas)
+            self._bar.say(
+                "for the master, which prepares its data" if waits else "for the link to the master"
+            )
             return None
         self._bar.say(f"for the link: {escaped(fault.text)}")
         if lasting(fault):
