@@ -8,6 +8,7 @@ import errno
 import ipaddress
 from dataclasses import dataclass, replace
 
+from rlite.cli.asking import info_text
 from rlite.cli.info_text import flat, number
 from rlite.cli.options import Target, for_nothing
 from rlite.cli.output import escaped
@@ -32,17 +33,9 @@ def passing(fault: Fault) -> bool:
     return fault.kind == "loading" or (fault.kind == "refused" and fault.text.startswith(PASSING))
 
 
-def read_info(connection: Connection) -> dict[str, str]:
-    """All fields of INFO. Raises CommandError, RliteError."""
-    reply = connection.command("INFO")
-    if not isinstance(reply, bytes):
-        raise RliteError(f"{connection.where} answered INFO with something else")
-    return flat(reply)
-
-
 def read_status(connection: Connection) -> Status:
     """How a server stands. Raises CommandError, RliteError."""
-    status = status_of(read_info(connection))
+    status = status_of(flat(info_text(connection)))
     fault = status.fault
     if fault is not None and fault.kind == "auth":  # its text is the master's reply
         words = master_fault(CommandError(fault.text))
@@ -51,21 +44,6 @@ def read_status(connection: Connection) -> Status:
 
 
 # --- words -------------------------------------------------------------------------------------------------
-
-
-def refusal(fault: CommandError, doing: str) -> str:
-    """What an error reply means, for who runs the command. doing: what was asked of the server."""
-    text = escaped(fault.text)
-    word = fault.text.partition(" ")[0]
-    if word == "NOAUTH":
-        return "it asks for a password: REDISCLI_AUTH, --password-file or -a"
-    if word == "WRONGPASS" or "invalid password" in fault.text:
-        return "it refuses the password, or the name of the user"
-    if word == "NOPERM":
-        return f"its user may not {doing}: {text}"
-    if "unknown command" in fault.text:
-        return f"it has no command to {doing}: {text}"
-    return f"it refuses to {doing}: {text}"
 
 
 def master_fault(fault: CommandError) -> Fault:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import click
 
+from rlite.cli.asking import asked, connected, refusal
 from rlite.cli.exits import Exit
 from rlite.cli.options import (
     SETTINGS,
@@ -17,7 +18,7 @@ from rlite.cli.options import (
     yes_option,
 )  # fmt: skip
 from rlite.cli.output import escaped, note, on_terminal, size_text
-from rlite.cli.replica_faults import circle, login_of, look, read_status, refusal, seen_from_here
+from rlite.cli.replica_faults import circle, login_of, look, read_status, seen_from_here
 from rlite.cli.replica_status import Status, link_word, show
 from rlite.cli.replica_waiting import Outcome, Wait
 from rlite.engine.addresses import Address, parse_address
@@ -101,22 +102,6 @@ def wanted(words: tuple[str, ...], user: str | None, password_file: str | None) 
     if password_file is not None:
         address = replace(address, password=secret_in(password_file))
     return replace(address, user=user if user is not None else address.user)
-
-
-def connected(target: Target) -> Connection:
-    """A connection to the server that is told. Raises RliteError."""
-    try:
-        return target.connect()
-    except CommandError as fault:
-        raise RliteError(f"{target}: {refusal(fault, 'let anybody in')}") from None
-
-
-def asked(connection: Connection, doing: str, *words: str | int) -> None:
-    """Has a server do something. Raises RliteError with its reason."""
-    try:
-        connection.command(*words)
-    except CommandError as fault:
-        raise RliteError(f"{connection.where}: {refusal(fault, doing)}") from None
 
 
 # --- how it stands -----------------------------------------------------------------------------------------

@@ -7,9 +7,10 @@ offset and for reasons. Changes nothing on either.
 import time
 from dataclasses import dataclass, replace
 
+from rlite.cli.asking import connected, refusal
 from rlite.cli.options import Progress, Target
 from rlite.cli.output import escaped, size_text
-from rlite.cli.replica_faults import Sight, lasting, look, newer, passing, read_status, refusal
+from rlite.cli.replica_faults import Sight, lasting, look, newer, passing, read_status
 from rlite.cli.replica_status import Fault, Status
 from rlite.engine.addresses import Address
 from rlite.engine.client import Connection
@@ -93,14 +94,8 @@ class Wait:
                     raise
                 time.sleep(POLL_SECONDS * 3)
                 self._connection.close()
-                self._connection = self._reconnected()
+                self._connection = connected(self._told)
         raise AssertionError("unreachable")
-
-    def _reconnected(self) -> Connection:
-        try:
-            return self._told.connect()
-        except CommandError as fault:
-            raise RliteError(f"{self._told}: {refusal(fault, 'let anybody in')}") from None
 
     def close(self) -> None:
         self._connection.close()
