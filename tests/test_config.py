@@ -99,7 +99,7 @@ def test_notes_name_what_has_no_effect() -> None:
 
 
 def test_notes_keep_secrets() -> None:
-    assert Config(masterauth="s3cret").notes == ["masterauth"]
+    assert Config(tls_key_file_pass="s3cret").notes == ["tls-key-file-pass"]
 
 
 def test_an_alias_is_the_same_directive() -> None:

@@ -86,9 +86,13 @@ class Engine:
         place.
         """
         client = self._client()
-        reply = execute(self._server.context, client, [encoded(arg) for arg in args])
+        words = [encoded(arg) for arg in args]
+        client.took_ns = -1
+        reply = execute(self._server.context, client, words)
         if reply is BLOCK:
             reply = blocking.wait_here(self._server.context, client)
+        elif client.took_ns >= self._server.context.slow_ns:
+            self._server.noteworthy(client, words, client.took_ns, -1, -1)
         journal = self._server.context.journal
         if journal is not None and not journal.settle():
             raise CommandError(errors.LOG_WRITE_ERROR % os.strerror(journal.refusing))

@@ -303,6 +303,18 @@ EXEC_ABORT = "EXECABORT Transaction discarded because of previous errors."
 EXEC_ABORT_BECAUSE = "EXECABORT Transaction discarded because of: %s"
 NOT_IN_MULTI = "ERR Command not allowed inside a transaction"
 
+# --- replication ---
+MASTER_PORT = "ERR Invalid master port"
+READ_ONLY = "READONLY You can't write against a read only replica."
+MASTER_DOWN = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+ROLE_CHANGED = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+SCRIPT_READ_ONLY_REPLICA = "READONLY Can not run script with write flag on readonly replica."
+SCRIPT_MASTER_DOWN = (
+    "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is "
+    "not set on the script."
+)
+SCRIPT_STALE_COMMAND = "ERR Can not execute the command on a stale replica"
+
 # --- the server ---
 OUT_OF_MEMORY = "OOM command not allowed when used memory > 'maxmemory'."
 SHUTDOWN_ERRORS = "ERR Errors trying to SHUTDOWN. Check logs."
@@ -325,6 +337,8 @@ DEBUG_DISABLED = (
     "it from a local connection, otherwise you need to set this option in the configuration file, and "
     "then restart the server."
 )
+COMMANDLOG_TYPE = "ERR type should be one of the following: slow, large-request, large-reply"
+LATENCY_NO_SAMPLES = "ERR No samples available for event '%s'"
 SLOWLOG_COUNT = "ERR count should be greater than or equal to -1"
 INTERNAL = "ERR internal error; the server's log has the details"
 UNKNOWN_COMMAND_NAME = "ERR Invalid command specified"

@@ -20,7 +20,7 @@ from rlite.engine import errors
 from rlite.engine.commands import blocking, declare_all, monitoring, subscriptions, watching
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY
-from rlite.engine.commands.dispatch import CrossProtocolError, execute
+from rlite.engine.commands.dispatch import CrossProtocolError, execute, find, judge
 from rlite.engine.commands.notifying import ALL, tell_departures
 from rlite.engine.config import Config, ConfigErrors, ConfigProblem
 from rlite.engine.core.connection import Client
@@ -32,11 +32,12 @@ from rlite.engine.core.reactor import Gate, Loop
 from rlite.engine.directives import INT64_MAX
 from rlite.engine.errors import RliteError
 from rlite.engine.observe import latency_commands, slowlog_commands
+from rlite.engine.observe.latency_monitor import LatencyMonitor
 from rlite.engine.observe.rates import Rates
-from rlite.engine.observe.slowlog import SlowLog
+from rlite.engine.observe.slowlog import CommandLog, Kind
 from rlite.engine.persistence import rewriting_commands, saving_commands
 from rlite.engine.persistence.disk import Disk
-from rlite.engine.replication import master_commands
+from rlite.engine.replication import following_commands, master_commands
 from rlite.engine.replication.replication import Replication
 from rlite.engine.reply import NO_REPLY, Reply
 
@@ -87,6 +88,7 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
     assert rewriting_commands
     assert saving_commands
     assert master_commands
+    assert following_commands
     table = CommandTable()
     ids: dict[str, int] = {}
     for command in REGISTRY.values():
@@ -100,6 +102,13 @@ def make_table(renamed: Collection[str] = ()) -> tuple[CommandTable, dict[str, i
         )  # fmt: skip
     return table, ids
 
+
+# The directives of each log of calls: from where on they are kept, and how many.
+COMMAND_LOGS = {
+    Kind.SLOW: ("slowlog-log-slower-than", "slowlog-max-len"),
+    Kind.LARGE_REQUEST: ("commandlog-request-larger-than", "commandlog-large-request-max-len"),
+    Kind.LARGE_REPLY: ("commandlog-reply-larger-than", "commandlog-large-reply-max-len"),
+}
 
 LIMITS = {  # directives that say up to where values stay compact, and the words of Keyspace.limit
     "hash-max-listpack-entries": "hash_entries",
@@ -127,11 +136,12 @@ class Server:
         renamed = renamed_commands(config)
         gone = {raw.decode().upper() for raw, name in renamed.items() if not name}
         table, ids = make_table(gone)
+        self.command_log, self.latency_monitor = CommandLog(), LatencyMonitor()
         self.keyspace = Keyspace(config.int("databases"), config.int("lock-stripes"))
         self.context = Context(
             config=config, keyspace=self.keyspace, table=table, gate=Gate(),
             counters=Counters(len(table.names)), ids=ids,
-            slow_log=SlowLog(config.int("slowlog-log-slower-than"), config.int("slowlog-max-len")),
+            command_log=self.command_log, latency_monitor=self.latency_monitor,
             hot_keys=HotKeys(self.keyspace), renamed=renamed, config_file=config.file,
         )  # fmt: skip
         self.keyspace.attach(self.context.log)
@@ -164,9 +174,10 @@ class Server:
             ("lfu-decay-time", lambda value: self.keyspace.configure(lfu_decay_minutes=value)),
             ("proto-max-bulk-len", self._limit_strings),
             ("client-query-buffer-limit", self._limit_queries),
-            ("slowlog-log-slower-than", self._watch_slowness),
+            *((name, self._watch_calls) for name, _ in COMMAND_LOGS.values()),
+            *((name, self._bound_logs) for _, name in COMMAND_LOGS.values()),
+            ("latency-monitor-threshold", self._watch_calls),
             ("latency-tracking", self._track_latency),
-            ("slowlog-max-len", lambda value: self.context.slow_log.resize(min(value, sys.maxsize))),
             ("requirepass", self._let_in),
             ("notify-keyspace-events", self._choose_events),
             ("client-output-buffer-limit", self._limit_pushes),
@@ -202,10 +213,23 @@ class Server:
         for loop in self.context.loops:
             loop.configure(query_limit=min(size, INT64_MAX))
 
-    def _watch_slowness(self, microseconds: Any) -> None:
-        self.context.slow_log.threshold_us = microseconds
-        for loop in self.context.loops:
-            loop.configure(slow_ns=min(microseconds * 1000, INT64_MAX))
+    def _watch_calls(self, _value: object) -> None:
+        """Sets from where on calls are noted, in the logs and wherever calls end."""
+        config, context = self.config, self.context
+        self.latency_monitor.set_threshold(config.int("latency-monitor-threshold"))
+        for kind, (threshold, _) in COMMAND_LOGS.items():
+            self.command_log.kinds[kind].threshold = config.int(threshold)
+        slow, request, reply = (
+            log.threshold if log.threshold >= 0 else INT64_MAX for log in self.command_log.kinds.values()
+        )
+        context.slow_ns = min(slow * 1000, self.latency_monitor.threshold_ns)
+        context.large_request, context.large_reply = request, reply
+        for loop in context.loops:
+            loop.configure(slow_ns=context.slow_ns, large_request=request, large_reply=reply)
+
+    def _bound_logs(self, _value: object) -> None:
+        for kind, (_, length) in COMMAND_LOGS.items():
+            self.command_log.kinds[kind].resize(min(self.config.int(length), sys.maxsize))
 
     def _track_latency(self, on: Any) -> None:
         for counters in self.context.all_counters():
@@ -237,7 +261,7 @@ class Server:
             loop = Loop(self.keyspace, self.context.table, self.context.gate, self, use_poll)
             self.context.loops.append(loop)
         self._limit_queries(self.config.int("client-query-buffer-limit"))
-        self._watch_slowness(self.config.int("slowlog-log-slower-than"))
+        self._watch_calls(None)
         self._track_latency(self.config.flag("latency-tracking"))
         self._limit_pushes(self.config["client-output-buffer-limit"])
         self.start_background()
@@ -248,6 +272,7 @@ class Server:
         self.load()
 
     def _begin_loading(self) -> None:
+        self.replication.following.prepare()
         self.disk.begin(lambda: self.stopping.is_set() or self.asked_to_stop.is_set())
 
     def load(self) -> None:
@@ -261,6 +286,7 @@ class Server:
         except BaseException:
             self.stop()
             raise
+        self.replication.following.begin()
 
     def start_background(self) -> None:
         """Starts what goes on beside commands; all that an engine without sockets needs."""
@@ -402,9 +428,22 @@ class Server:
                 if loop.resting:
                     loop.post("hear")
             self.disk.tick()
+            self._note_longest()
             self.replication.tick()
             self._sample()
             self._end_pause(time.monotonic())
+
+    def _note_longest(self) -> None:
+        """Brings what took long without the GIL to the latency monitor."""
+        note = self.latency_monitor.note
+        expiry, eviction = self.keyspace.take_longest()
+        note("expire-cycle", expiry)
+        note("eviction-cycle", eviction)
+        write, stalled, sync = self.context.log.take_longest()
+        note("aof-write", max(write, stalled))
+        note("aof-write-pending-fsync", stalled)
+        note("aof-write-active-child" if self.disk.forks.current else "aof-write-alone", write)
+        note("aof-fsync-always" if self.config.text("appendfsync") == "always" else "aof-fsync", sync)
 
     def _sample(self) -> None:
         """Feeds the per-second figures of INFO."""
@@ -413,6 +452,7 @@ class Server:
             totals = counters.totals()
             for name in sums:
                 sums[name] += totals[name]
+        sums["repl_in"] = self.replication.following.received
         self.context.samples = self._rates.sample(time.monotonic(), sums)
 
     def _bury(self) -> None:
@@ -504,8 +544,11 @@ class Server:
         monitoring.forget(self.context, client)
         self.replication.gone(client)
 
-    def slow(self, client: Client, args: list[bytes], ns: int) -> None:
-        self.context.slow_log.add(client, args, ns // 1000)
+    def noteworthy(self, client: Client, args: list[bytes], ns: int, request: int, reply: int) -> None:
+        """A command has ended that took long, or whose request or reply is large (see Loop.configure)."""
+        command = find(self.context, args)
+        if command is not None:
+            judge(self.context, client, command, args, ns=ns, request=request, reply=reply)
 
     def refused(self, client: Client | None, reason: str) -> None:
         """A connection was ended, or (client None) could not be taken."""

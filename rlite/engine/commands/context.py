@@ -11,11 +11,13 @@ from rlite.engine.commands.scripts import Scripts
 from rlite.engine.commands.subscriptions import Board
 from rlite.engine.commands.timers import Timers
 from rlite.engine.core.log import Log
+from rlite.engine.directives import INT64_MAX
 
 if TYPE_CHECKING:
     from collections import deque
 
     from rlite.engine.commands.blocking import Waiter
+    from rlite.engine.commands.declare import Command
     from rlite.engine.commands.waiting import Wanted
     from rlite.engine.config import Config
     from rlite.engine.core.connection import Client
@@ -28,14 +30,21 @@ if TYPE_CHECKING:
     from rlite.engine.reply import Reply
 
 
-class SlowLog(Protocol):
-    """Where calls that took long are noted (observe/slowlog.py)."""
+class CommandLog(Protocol):
+    """Where calls that took long or were large are noted (observe/slowlog.py)."""
 
-    threshold_us: int
+    def judge(
+        self, client: "Client", command: "Command", args: list[bytes], *, database: int, ns: int,
+        request: int = -1, reply: int = -1,
+    ) -> None:  # fmt: skip
+        """A call has ended; ns: what it took; request, reply: bytes, -1 where that is not known."""
 
-    def add(self, client: "Client", args: list[bytes], microseconds: int) -> None: ...
 
-    def resize(self, length: int) -> None: ...
+class LatencyMonitor(Protocol):
+    """Where events that took long are noted (observe/latency_monitor.py)."""
+
+    def note(self, event: str, ns: int) -> None:
+        """An event that has just ended took so long."""
 
 
 class Journal(Protocol):
@@ -130,6 +139,10 @@ class Replication(Protocol):
     def link_up(self) -> bool:
         """Whether the stream of the master is coming in."""
 
+    @property
+    def loading(self) -> bool:
+        """Whether a master's data are being loaded beside those that are served."""
+
     def info(self) -> dict[str, object]:
         """The fields of INFO replication."""
 
@@ -168,8 +181,9 @@ class Context:
     table: "CommandTable"
     gate: "Gate"
     counters: "Counters"  # of the ordinary path; written with the GIL
-    slow_log: SlowLog
     hot_keys: "HotKeys"  # of the ordinary path
+    command_log: CommandLog
+    latency_monitor: LatencyMonitor
     ids: dict[str, int]  # command name -> index of its counters
     log: Log = field(default_factory=Log)
     journal: Journal | None = None  # that log, while anybody reads it: there are files, or replicas
@@ -192,6 +206,10 @@ class Context:
     scripts: Scripts = field(default_factory=Scripts)
     monitors: dict["Client", None] = field(default_factory=dict)
     timers: Timers = field(default_factory=Timers)
+    # From here on a call is looked at by `dispatch.judge`: what it took, its request's and its reply's bytes.
+    slow_ns: int = INT64_MAX
+    large_request: int = INT64_MAX
+    large_reply: int = INT64_MAX
     notify_classes: str = ""  # the letters of notify-keyspace-events that are on, A spelt out; empty: off
     errors: dict[str, int] = field(default_factory=dict)  # error replies by their first word
     run_id: str = field(default_factory=lambda: os.urandom(20).hex())
@@ -204,6 +222,8 @@ class Context:
     former_id: str = ""  # of the history before, which may be continued up to former_end; "": there is none
     former_end: int = 0
     replication: Replication | None = None
+    read_only: bool = False  # it is a replica that clients may not write to
+    stale: bool = False  # it is a replica whose link is down, and is not to show what may be old
     connections_received: int = 0
     connections_rejected: int = 0
     samples: dict[str, float] = field(

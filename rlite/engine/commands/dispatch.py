@@ -19,8 +19,21 @@ from rlite.engine.commands.watching import abandon, signal_changed
 from rlite.engine.core.connection import Client
 from rlite.engine.core.database import Database, KeyspaceBusyError
 from rlite.engine.core.eviction import make_room
+from rlite.engine.core.resp import encode
+from rlite.engine.directives import INT64_MAX
 from rlite.engine.errors import CommandError, printable
-from rlite.engine.reply import BLOCK, NO_REPLY, QUEUED, WAIT, ErrorReply, Raw, Reply
+from rlite.engine.reply import (
+    BLOCK,
+    NO_REPLY,
+    QUEUED,
+    WAIT,
+    ErrorReply,
+    Pairs,
+    Raw,
+    Reply,
+    RespSet,
+    Verbatim,
+)
 
 # What a browser sends to a port it was tricked into talking to; answered with a closed connection.
 CROSS_PROTOCOL = frozenset({b"POST", b"HOST:"})
@@ -121,11 +134,15 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     check_log(server, client, command)
     check_saves(server, client, command)
     check_replicas(server, client, command)
+    check_role(server, client, command)
     if client.transaction is not None and "no_multi" in command.flags:
         raise CommandError(errors.NOT_IN_MULTI)
     if listens(client) and command.name not in SUBSCRIBER_COMMANDS:
         raise CommandError(errors.SUBSCRIBER_MODE % command.counted_as)
-    if server.loading is not None and not runs_while_loading(client, command):
+    if server.stale and not is_flagged(client, command, "stale"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.MASTER_DOWN)
+    if server.loading is not None and not is_flagged(client, command, "loading"):
         raise CommandError(errors.LOADING)
     if client.transaction is not None and command.name not in UNQUEUED:
         client.transaction.append((command, args))
@@ -137,11 +154,10 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     return run(server, client, command, args, None)
 
 
-def runs_while_loading(client: Client, command: Command) -> bool:
-    """Whether a command, or each that an EXEC would run, may run before all data is there."""
-    return "loading" in command.flags and not (
-        command.name == "EXEC"
-        and any("loading" not in queued.flags for queued, _ in client.transaction or ())
+def is_flagged(client: Client, command: Command, flag: str) -> bool:
+    """Whether a command, and each that an EXEC would run, has a flag without which it may not run now."""
+    return flag in command.flags and not (
+        command.name == "EXEC" and any(flag not in queued.flags for queued, _ in client.transaction or ())
     )
 
 
@@ -187,6 +203,13 @@ def check_replicas(server: Context, client: Client, command: Command) -> None:
     if comes_to(client, command, "write"):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.NO_REPLICAS)
+
+
+def check_role(server: Context, client: Client, command: Command) -> None:
+    """Raises CommandError for a command that writes, or an EXEC that would, on a replica that takes none."""
+    if server.read_only and comes_to(client, command, "write"):
+        server.counters.reject(server.ids[command.counted_as])
+        raise CommandError(errors.READ_ONLY)
 
 
 def paused(server: Context, client: Client, command: Command) -> bool:
@@ -275,9 +298,39 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
         server.hot_keys.note(
             client.database, args, positions, "write" in command.flags, took, sum(map(len, args))
         )
-    if took >= server.slow_log.threshold_us * 1000 >= 0 and "skip_slowlog" not in command.flags:
-        server.slow_log.add(client, args, took // 1000)
+    if held is None:
+        client.took_ns = took  # whoever sends the reply knows its size, and judges
+    else:
+        judge_nested(server, client, command, args, ns=took, reply=reply)
     return reply
+
+
+def judge(
+    server: Context, client: Client, command: Command, args: list[bytes], *, ns: int, request: int, reply: int
+) -> None:
+    """Has a call that may have taken long or have been large (bytes; -1: unknown) noted where it was."""
+    database = client.database
+    if client is server.scripts.client and server.scripts.running is not None:
+        client = server.scripts.running.caller
+    server.latency_monitor.note("fast-command" if "fast" in command.flags else "command", ns)
+    server.command_log.judge(client, command, args, database=database, ns=ns, request=request, reply=reply)
+
+
+def judge_nested(
+    server: Context, client: Client, command: Command, args: list[bytes], *, ns: int, reply: Reply
+) -> None:
+    """As `judge`, for a command of a transaction or a script: its request and reply are a part of others."""
+    if isinstance(reply, Raw):
+        size = len(reply.data)
+    elif isinstance(reply, bytes | list | dict | Pairs | RespSet | Verbatim):
+        size = len(encode(reply, client.resp)) if server.large_reply != INT64_MAX else -1
+    else:
+        size = 0
+    request = -1
+    if client is not server.scripts.client:
+        request = len(b"*%d\r\n" % len(args)) + sum(len(b"$%d\r\n\r\n" % len(arg)) + len(arg) for arg in args)
+    if ns >= server.slow_ns or request >= server.large_request or size >= server.large_reply:
+        judge(server, client, command, args, ns=ns, request=request, reply=size)
 
 
 def log_call(journal: Journal, call: Call) -> None:

@@ -183,7 +183,7 @@ def persistence(context: Context) -> Mapping[str, object]:
     """Snapshots and the log."""
     fields = {
         "loading": int(context.loading is not None),
-        "async_loading": 0,
+        "async_loading": int(context.replication is not None and context.replication.loading),
         "current_cow_peak": 0,
         "current_cow_size": 0,
         "current_cow_size_age": 0,
@@ -261,7 +261,7 @@ def stats(context: Context) -> Mapping[str, object]:
         "total_net_repl_output_bytes": 0,
         "instantaneous_input_kbps": f"{rates.get('net_in', 0) / 1024:.2f}",
         "instantaneous_output_kbps": f"{rates.get('net_out', 0) / 1024:.2f}",
-        "instantaneous_input_repl_kbps": "0.00",
+        "instantaneous_input_repl_kbps": f"{rates.get('repl_in', 0) / 1024:.2f}",
         "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": context.connections_rejected,
         **({} if context.replication is None else context.replication.syncs()),
@@ -269,7 +269,7 @@ def stats(context: Context) -> Mapping[str, object]:
         "expired_keys": keys["expired_keys"],
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": 0,
-        "expire_cycle_cpu_milliseconds": 0,
+        "expire_cycle_cpu_milliseconds": keys["expire_ns"] // 1_000_000,
         "evicted_keys": keys["evicted_keys"],
         "evicted_clients": 0,
         "evicted_scripts": 0,

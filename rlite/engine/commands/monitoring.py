@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rlite.engine.commands.call import Call
 from rlite.engine.commands.declare import Command, command
+from rlite.engine.commands.secret import without_secrets
 from rlite.engine.reply import OK, Reply
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from rlite.engine.core.connection import Client
 
 ESCAPES = {0x22: '\\"', 0x5C: "\\\\", 0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x07: "\\a", 0x08: "\\b"}
-SECRET = frozenset({"AUTH", "HELLO", "MIGRATE"})  # their arguments may hold passwords: only the name is shown
 
 
 def quoted(raw: bytes) -> str:
@@ -49,8 +49,8 @@ def feed(
     if "admin" in declared.flags or ("skip_monitor" in declared.flags and declared.group != "scripting"):
         return
     where = "lua" if client.in_script else f"unix:{client.address}" if client.is_unix else client.address
-    shown = args[:1] if declared.name in SECRET else args
-    line = f"+{time.time():.6f} [{database} {where}] {' '.join(map(quoted, shown))}\r\n".encode()
+    shown = " ".join(map(quoted, without_secrets(declared, args)))
+    line = f"+{time.time():.6f} [{database} {where}] {shown}\r\n".encode()
     for each in list(server.monitors):
         if each is client:
             each.write_now(line)

@@ -131,21 +131,24 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
         raise CommandError(errors.NUMKEYS_TOO_MANY)
     if count < 0:
         raise CommandError(errors.NUMKEYS_NEGATIVE)
-    limit = server.config.int("maxmemory")
-    full = bool(limit) and server.keyspace.used_memory() > limit
     flags = script.flags
+    check_role(call, flags)
+    limit = server.config.int("maxmemory")
+    full = bool(limit) and server.keyspace.used_memory() > limit and not ignores_limit(server)
     if full and flags is not None and not flags & {b"allow-oom", b"no-writes"}:
         raise CommandError(errors.SCRIPT_WITHOUT_ALLOW_OOM)
     readonly = readonly or (flags is not None and b"no-writes" in flags)
     runtime = scripts.runtime
     assert runtime is not None
     tight = full and flags is None
-    if server.monitors or server.notify_classes:
+    run = Running(call, runtime.direct, readonly, tight)
+    if server.monitors or server.notify_classes or server.stale:
         runtime.direct.end()  # whoever wants to hear of each command hears of it on the ordinary way
     else:
-        may_write = not readonly and not (server.saves is not None and server.saves.refusing)
-        runtime.direct.begin(call.db, server.table, server.counters, may_write, not tight)
-    run = Running(call, runtime.direct, readonly, tight)
+        may_write = not (readonly or is_refused(call) or (server.saves and server.saves.refusing))
+        runtime.direct.begin(
+            call.db, server.table, server.counters, may_write, not tight, server.slow_ns, run.note
+        )
     scripts.client.database = call.client.database
     scripts.client.user = call.client.user
     scripts.running, scripts.told = run, False
@@ -158,6 +161,24 @@ def run_script(call: "Call", script: Script, *, readonly: bool) -> Reply:
         scripts.count_memory(server)
         if scripts.slow:
             end_of_slow(server)
+
+
+def ignores_limit(server: "Context") -> bool:
+    """Whether it leaves maxmemory to its master."""
+    return server.follows and server.config.flag("replica-ignore-maxmemory")
+
+
+def is_refused(call: "Call") -> bool:
+    """Whether this is a replica that does not take writes from who runs the script."""
+    return call.server.read_only and call.client.peer != "master"
+
+
+def check_role(call: "Call", flags: frozenset[bytes] | None) -> None:
+    """Raises CommandError for a script that a replica does not run. flags: None: it names none."""
+    if call.server.stale and (flags is None or b"allow-stale" not in flags):
+        raise CommandError(errors.MASTER_DOWN if flags is None else errors.SCRIPT_MASTER_DOWN)
+    if flags is not None and b"no-writes" not in flags and is_refused(call):
+        raise CommandError(errors.SCRIPT_READ_ONLY_REPLICA)
 
 
 class Running:
@@ -186,6 +207,20 @@ class Running:
         return look(self._for.server, self, self._for.client)
 
     @property
+    def caller(self) -> Client:
+        """Whom it runs for."""
+        return self._for.client
+
+    def note(self, words: list[bytes], ns: int, reply: int) -> None:
+        """A command that went the short way took long; reply: bytes."""
+        from rlite.engine.commands import dispatch
+
+        server = self._for.server
+        command = dispatch.find(server, words)
+        if command is not None:
+            dispatch.judge(server, server.scripts.client, command, words, ns=ns, request=-1, reply=reply)
+
+    @property
     def has_written(self) -> bool:
         return self.wrote or self._direct.wrote
 
@@ -210,9 +245,13 @@ def run_command(run: Running, call: "Call", words: list[bytes], *, readonly: boo
     flags = command.flags
     if "noscript" in flags:
         raise CommandError(errors.SCRIPT_NOT_ALLOWED)
+    if call.server.stale and "stale" not in flags:
+        raise CommandError(errors.SCRIPT_STALE_COMMAND)
     if "write" in flags:
         if readonly:
             raise CommandError(errors.SCRIPT_READ_ONLY)
+        if is_refused(call):
+            raise CommandError(errors.READ_ONLY)
         dispatch.check_log(call.server, scripts.client, command)
         dispatch.check_saves(call.server, scripts.client, command)
         run.wrote = True

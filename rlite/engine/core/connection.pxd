@@ -28,6 +28,7 @@ cdef struct conn_t:            # touched by its own I/O thread, or with the GIL 
     int64_t net_in
     int64_t net_out
     int64_t commands
+    int64_t took_ns            # its last command of the ordinary path; -1: it did not run
     parse_t parse
     char* input                # bytes not yet consumed; NULL: none
     size_t input_size

@@ -46,6 +46,7 @@ class Client:
     resp: int
     no_touch: bool
     last_command: int
+    took_ns: int
     max_bulk: int
     def __init__(self, fd: int = -1) -> None: ...
     @property

@@ -82,6 +82,15 @@ cdef class Client:
         self.conn.commands += 1
 
     @property
+    def took_ns(self):
+        """What its last command took on the ordinary path; -1: it did not run."""
+        return self.conn.took_ns
+
+    @took_ns.setter
+    def took_ns(self, int64_t ns):
+        self.conn.took_ns = ns
+
+    @property
     def max_bulk(self):
         """The longest argument its parser takes, in bytes."""
         return self.conn.parse.max_bulk

@@ -21,7 +21,14 @@ class Direct:
         most: int,
     ) -> None: ...
     def begin(
-        self, db: Database, table: CommandTable, counters: Counters, may_write: bool, may_grow: bool
+        self,
+        db: Database,
+        table: CommandTable,
+        counters: Counters,
+        may_write: bool,
+        may_grow: bool,
+        slow_ns: int,
+        noteworthy: Callable[[list[bytes], int, int], None],
     ) -> None: ...
     def end(self) -> None: ...
     def __call__(self, *args: object) -> Told: ...

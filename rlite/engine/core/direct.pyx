@@ -46,6 +46,8 @@ cdef class Direct:
     cdef CommandTable table
     cdef Counters counters
     cdef bint may_write, may_grow
+    cdef int64_t slow_ns
+    cdef object noteworthy
     cdef public int resp
     cdef readonly bint wrote
 
@@ -55,10 +57,13 @@ cdef class Direct:
         self.otherwise, self.convert, self.memory_used, self.most = otherwise, convert, memory_used, most
         self.resp = 2
 
-    def begin(self, Database db, CommandTable table, Counters counters, bint may_write, bint may_grow):
-        """A script begins, for a client of this database, with every stripe locked."""
+    def begin(self, Database db, CommandTable table, Counters counters, bint may_write, bint may_grow, int64_t slow_ns,
+              noteworthy):
+        """A script begins, for a client of this database, with every stripe locked. Of commands that take slow_ns,
+        noteworthy(words, ns, bytes of reply) is told."""
         self.db, self.table, self.counters = db, table, counters
         self.may_write, self.may_grow = may_write, may_grow
+        self.slow_ns, self.noteworthy = slow_ns, noteworthy
         self.wrote = False
 
     def end(self):
@@ -80,7 +85,7 @@ cdef class Direct:
             out_t out, effect
             command_t* cmd
             int argc = <int>len(args), i, n
-            int64_t started
+            int64_t started, took
             list held = None
             bytes arg
         if not 0 < argc <= MOST:
@@ -133,12 +138,15 @@ cdef class Direct:
                 return None
             if c.dirty and c.effect != NULL:
                 log_change(&c, NULL, 0)
-            self.counters.count(cmd.id, rl_monotonic_ns() - started, c.error != 0)
+            took = rl_monotonic_ns() - started
+            self.counters.count(cmd.id, took, c.error != 0)
             self.counters.dirty += c.dirty
             self.counters.hits += c.hits
             self.counters.misses += c.misses
             if c.error:
                 self.counters.count_error(c.error)
+            if took >= self.slow_ns:
+                self.noteworthy([argv[i].data[:argv[i].size] for i in range(argc)], took, out.size)
             return self.told(&out, c.error != 0)
         finally:
             out_release(&out)

@@ -11,7 +11,7 @@ from rlite.engine.core.keyspace cimport (
     Keyspace, hash_key, keyspace_t, lfu_now, note_gone, pthread_mutex_lock, pthread_mutex_unlock, remove_entry, stripe_at,
     stripe_t, used_memory,
 )
-from rlite.engine.core.platform cimport rl_add, rl_load, rl_load_int, rl_monotonic_ns
+from rlite.engine.core.platform cimport rl_add, rl_load, rl_load_int, rl_monotonic_ns, rl_raise
 from rlite.engine.core.table cimport entry_key, entry_t, next_random, table_bucket, table_random
 
 
@@ -168,25 +168,26 @@ cdef bint evict_until_within(keyspace_t* ks) noexcept nogil:
     """Evicts until used memory is within maxmemory, for a bounded time; the next command goes on where it stopped."""
     cdef:
         int64_t limit = rl_load(&ks.maxmemory)
-        int64_t until
+        int64_t began, until
         uint64_t state
         int n = 0
+        bint fine = True
     if limit == 0 or rl_load_int(&ks.loading) or not rl_load_int(&ks.evicting) or used_memory(ks) <= limit:
         return True
     if ks.policy == NOEVICTION:
         return False
-    until = rl_monotonic_ns()
+    began = until = rl_monotonic_ns()
     state = <uint64_t>until | 1
     # tenacity 10 is half a millisecond, as in Redis; 100 is as long as it takes
     until += <int64_t>50000 * ks.tenacity if ks.tenacity <= 10 else (
         <int64_t>500000 << min(ks.tenacity - 10, 30) if ks.tenacity < 100 else <int64_t>NEVER // 2)
     while used_memory(ks) > limit:
-        if not evict_one(ks, &state):
-            return False
+        fine = evict_one(ks, &state)
         n += 1
-        if n % 16 == 0 and rl_monotonic_ns() > until:
+        if not fine or (n % 16 == 0 and rl_monotonic_ns() > until):
             break
-    return True
+    rl_raise(&ks.longest_eviction, rl_monotonic_ns() - began)
+    return fine
 
 
 def make_room(Keyspace keyspace) -> bool:

@@ -106,6 +106,9 @@ cdef struct keyspace_t:
     int64_t expired_fields     # fields of hashes gone by theirs; many writers
     int64_t evicted            # keys gone for want of memory; many writers
     int64_t peak               # of used memory, as far as it was looked at
+    int64_t expire_ns          # what turns of expiry took; published
+    int64_t longest_expiry     # ns of the longest turn, and eviction for one command, since somebody took them
+    int64_t longest_eviction
     int64_t evicting_since     # monotonic ns; 0: within the limit
     log_t* log                 # where changes are logged; NULL: nowhere. Belongs to `Keyspace.journal`
     limits_t limits

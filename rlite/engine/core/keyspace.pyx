@@ -15,8 +15,8 @@ from rlite.engine.core.heap cimport (
 from rlite.engine.core.log cimport Log, log_gone
 from rlite.engine.core.members cimport field_key, field_t, fields_remove, hash_t
 from rlite.engine.core.platform cimport (
-    rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_lock_a_while, rl_monotonic_ns, rl_pause, rl_store, rl_store_int, rl_usable,
-    rl_wall_ms,
+    rl_add, rl_add_int, rl_bump, rl_ctz64, rl_granted, rl_load, rl_load_int, rl_lock_a_while, rl_monotonic_ns, rl_pause, rl_raise, rl_store, rl_store_int, rl_take,
+    rl_usable, rl_wall_ms,
 )
 from rlite.engine.core.table cimport (
     entry_key, entry_t, next_random, table_each, table_find, table_init, table_insert, table_random,
@@ -742,7 +742,7 @@ cdef class Keyspace:
         used_memory(self.ks)
         return {"expired_keys": rl_load(&self.ks.expired), "evicted_keys": rl_load(&self.ks.evicted),
                 "expired_fields": rl_load(&self.ks.expired_fields),
-                "peak": rl_load(&self.ks.peak), "client_bytes": rl_load(&self.ks.other_bytes)}
+                "expire_ns": rl_load(&self.ks.expire_ns), "peak": rl_load(&self.ks.peak), "client_bytes": rl_load(&self.ks.other_bytes)}
 
     def limit(self, *, hash_entries=None, hash_value=None, set_intset=None, set_entries=None, set_value=None,
               zset_entries=None, zset_value=None, list_size=None, stream_bytes=None, stream_entries=None):
@@ -807,10 +807,15 @@ cdef class Keyspace:
             empty_bin()
         take_orphans()
 
+    def take_longest(self):
+        """(ns of the longest turn of expiry, of the longest eviction for one command) since this was last called."""
+        return rl_take(&self.ks.longest_expiry), rl_take(&self.ks.longest_eviction)
+
     def reset_counters(self):
         rl_store(&self.ks.expired, 0)
         rl_store(&self.ks.expired_fields, 0)
         rl_store(&self.ks.evicted, 0)
+        rl_store(&self.ks.expire_ns, 0)
         rl_store(&self.ks.peak, used_memory(self.ks))
 
     def configure(self, *, maxmemory=None, policy=None, samples=None, tenacity=None, lfu_log_factor=None,
@@ -945,10 +950,14 @@ cdef int64_t keep_once(keyspace_t* ks, int64_t budget_ns) noexcept nogil:
     cdef:
         int64_t now = rl_monotonic_ns()
         int64_t soonest = NEVER
+        int64_t took
         int i
     if rl_load_int(&ks.loading):       # who replays the log has the locks most of the time, and moves tables on its way
         return 25000000
     expire_due(ks, now // 1000000, now + budget_ns)
+    took = rl_monotonic_ns() - now
+    rl_bump(&ks.expire_ns, took)
+    rl_raise(&ks.longest_expiry, took)
     move_tables(ks)
     if rl_load_int(&ks.following):     # what is due stays due
         return 25000000

@@ -13,6 +13,7 @@ Positions count bytes of files since the server started, over all segments: `app
 from libc.stdint cimport int64_t, uint32_t
 
 from rlite.engine.core.backlog cimport backlog_t
+from rlite.engine.core.histogram cimport histogram_t
 from rlite.engine.core.platform cimport (
     pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_t, pthread_mutex_destroy,
     pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
@@ -60,6 +61,11 @@ cdef struct log_t:
     int syncing                # published; it is at it, so a write might have to wait
     int64_t durable            # published
     int64_t syncs              # published
+    histogram_t write_times    # of each write, by whoever holds file_mutex
+    histogram_t sync_times     # of each sync
+    int64_t longest_write      # ns, since somebody took it; so the others
+    int64_t longest_stalled_write      # while a sync was under way
+    int64_t longest_sync
 
 cdef void log_append(log_t* l, int database, int64_t ms, const char* resp, size_t size) noexcept nogil   # one command
 cdef void log_gone(log_t* l, int database, int64_t ms, const char* key, size_t klen, const char* field,

@@ -6,8 +6,10 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy
 
 from rlite.engine.core.backlog cimport BLOCK, backlog_begin, backlog_end, backlog_put
+from rlite.engine.core.histogram cimport Histogram, note_time
 from rlite.engine.core.platform cimport (
-    rl_bump, rl_fence, rl_load, rl_load_int, rl_spin_lock, rl_spin_unlock, rl_store, rl_store_int, rl_wall_ms,
+    rl_bump, rl_fence, rl_load, rl_load_int, rl_monotonic_ns, rl_raise, rl_spin_lock, rl_spin_unlock, rl_store, rl_store_int, rl_take,
+    rl_wall_ms,
 )
 from rlite.engine.core.records cimport CRC_SIZE, HEAD_SIZE, grow_record, head_record, seal_records
 from rlite.engine.core.resp cimport format_int, out_bulk, out_head, out_raw, out_release, out_room
@@ -309,7 +311,15 @@ cdef int write_all(int fd, const char* data, size_t size, size_t* done) noexcept
 
 cdef int write_taken(log_t* l) noexcept nogil:
     cdef size_t before = l.taken_at
-    cdef int error = write_all(l.fd, l.taken.data, l.taken.size, &l.taken_at)
+    cdef int64_t began
+    cdef int error
+    if before == l.taken.size:
+        return 0
+    began = rl_monotonic_ns()
+    error = write_all(l.fd, l.taken.data, l.taken.size, &l.taken_at)
+    began = rl_monotonic_ns() - began
+    note_time(&l.write_times, began)
+    rl_raise(&l.longest_stalled_write if rl_load_int(&l.syncing) else &l.longest_write, began)
     rl_bump(&l.written, l.taken_at - before)
     rl_bump(&l.segment_bytes, l.taken_at - before)
     return error
@@ -364,12 +374,25 @@ cdef int flush_and_reserve(log_t* l) noexcept nogil:
     return error
 
 
+cdef int timed_sync(log_t* l, int fd) noexcept nogil:
+    """As rl_datasync, counted. Returns 0 or errno."""
+    cdef int64_t began = rl_monotonic_ns()
+    cdef int result = rl_datasync(fd)
+    cdef int error = errno
+    began = rl_monotonic_ns() - began
+    note_time(&l.sync_times, began)
+    rl_raise(&l.longest_sync, began)
+    if result == 0:
+        rl_bump(&l.syncs, 1)
+    return error if result else 0
+
+
 cdef int sync(log_t* l) noexcept nogil:
     """Brings what is written to the disk (`file_mutex` is held). Returns 0 or errno."""
     cdef int64_t target = l.written
-    if rl_datasync(l.fd) != 0:
-        return errno
-    rl_bump(&l.syncs, 1)
+    cdef int error = timed_sync(l, l.fd)
+    if error:
+        return error
     if l.taken_at == l.taken.size:
         rl_store(&l.safe, l.taking)
     if target > rl_load(&l.durable):
@@ -433,11 +456,10 @@ cdef int tick(log_t* l, bint syncing) noexcept nogil:
     pthread_mutex_unlock(&l.file_mutex)
     if syncing and not error and rl_load(&l.durable) < target:
         rl_store_int(&l.syncing, 1)
-        if rl_datasync(fd) != 0:
-            error = errno
+        error = timed_sync(l, fd)
+        if error:
             lose(l, error)
         else:
-            rl_bump(&l.syncs, 1)
             rl_store(&l.durable, target)
         rl_store_int(&l.syncing, 0)
     pthread_mutex_unlock(&l.sync_mutex)
@@ -534,6 +556,18 @@ cdef class Log:
             put_record(self.log, b.first, b.database, rl_wall_ms(), b.resp.data, b.resp.size, b.commands > 1, False)
         out_release(&b.resp)
         free(b)
+
+    # --- figures ---
+
+    def add_times(self, Histogram writes not None, Histogram syncs not None):
+        """Adds what each write and each sync took, since the start."""
+        writes.add(&self.log.write_times)
+        syncs.add(&self.log.sync_times)
+
+    def take_longest(self):
+        """(ns of the longest write, of the longest write during a sync, of the longest sync) since this was last
+        called."""
+        return rl_take(&self.log.longest_write), rl_take(&self.log.longest_stalled_write), rl_take(&self.log.longest_sync)
 
     # --- files ---
 

@@ -38,6 +38,12 @@ static inline void rl_store(int64_t *p, int64_t v) { __atomic_store_n(p, v, __AT
 /* For a counter with one writer: other threads may read it at any time, and never see half of it. */
 static inline void rl_bump(int64_t *p, int64_t by) { rl_store(p, rl_load(p) + by); }
 static inline int64_t rl_add(int64_t *p, int64_t by) { return __atomic_add_fetch(p, by, __ATOMIC_RELAXED); }
+/* The highest value since somebody took it: any thread raises it, one takes it. */
+static inline void rl_raise(int64_t *p, int64_t v) {
+    int64_t was = rl_load(p);
+    while (v > was && !__atomic_compare_exchange_n(p, &was, v, 1, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {}
+}
+static inline int64_t rl_take(int64_t *p) { return __atomic_exchange_n(p, 0, __ATOMIC_RELAXED); }
 static inline void rl_add_int(int *p, int by) { __atomic_add_fetch(p, by, __ATOMIC_ACQ_REL); }
 static inline int rl_load_int(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 /* A block that is complete, for readers that come by its address. */

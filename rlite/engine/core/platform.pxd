@@ -9,6 +9,8 @@ cdef extern from "platform.h" nogil:
     void rl_store(int64_t* p, int64_t v) noexcept
     void rl_bump(int64_t* p, int64_t by) noexcept      # one writer
     int64_t rl_add(int64_t* p, int64_t by) noexcept    # many writers
+    void rl_raise(int64_t* p, int64_t v) noexcept      # many writers: the highest since somebody took it
+    int64_t rl_take(int64_t* p) noexcept               # … and sets it to 0
     void rl_add_int(int* p, int by) noexcept
     int rl_load_int(const int* p) noexcept
     void rl_store_int(int* p, int v) noexcept

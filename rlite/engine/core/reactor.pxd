@@ -77,7 +77,9 @@ cdef class Loop:
     cdef int n_doomed, cap_doomed
     cdef set clients                   # keeps them alive
     cdef size_t start                  # where the command being parsed begins in its buffer
-    cdef int64_t slow_ns               # negative: off
+    cdef int64_t slow_ns               # commands from here on are told of; so are requests and replies from so many bytes
+    cdef int64_t large_request
+    cdef int64_t large_reply
     cdef int64_t query_limit           # client-query-buffer-limit
     cdef int64_t push_limit            # client-output-buffer-limit pubsub, the hard one
     cdef int64_t turns
@@ -107,9 +109,9 @@ cdef class Loop:
     cdef bint plain(self, conn_t* c, item_t* item) noexcept nogil
     cdef void note_use(self, conn_t* c, item_t* item, int64_t ns) noexcept nogil
     cdef void ordinary(self, conn_t* c, parsed what, const char* buf, size_t size) noexcept
-    cdef void answer(self, conn_t* c, const arg_t* args, int argc) noexcept
+    cdef void answer(self, conn_t* c, const arg_t* args, int argc, size_t request) noexcept
     cdef void refuse(self, conn_t* c) noexcept
-    cdef void slow(self, conn_t* c, item_t* item, int64_t ns) noexcept
+    cdef void note(self, conn_t* c, item_t* item, int64_t ns, size_t reply) noexcept
     cdef void rewind(self, conn_t* c, size_t to) noexcept nogil
     cdef void keep_rest(self, conn_t* c, const char* buf, size_t size) noexcept nogil
     cdef void send(self, conn_t* c) noexcept nogil
@@ -122,3 +124,6 @@ cdef class Loop:
     cdef void hear(self) noexcept
     cdef void take_mail(self) noexcept
     cdef void accept(self, int index) noexcept
+
+    cdef inline bint is_noteworthy(self, int64_t ns, size_t request, size_t reply) noexcept nogil:
+        return ns >= self.slow_ns or <int64_t>request >= self.large_request or <int64_t>reply >= self.large_reply

@@ -8,7 +8,7 @@ needs it (`Loop.ordinary`). What other threads want of a connection (close it, r
 """
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memmove, memset
 
@@ -23,7 +23,7 @@ from rlite.engine.core.eviction cimport evict_until_within
 from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys, log_change
 from rlite.engine.core.hotkeys cimport HotKeys, hot_note
 from rlite.engine.core.keyspace cimport (
-    Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
+    FOLLOWING_KEPT, Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
 )
 from rlite.engine.core.log cimport log_relieve, log_settle, log_wake
 from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load, rl_load_int, rl_monotonic_ns, rl_store_int, rl_ticks
@@ -80,7 +80,7 @@ cdef list listed(const arg_t* args, int argc):
 cdef class Loop:
     """
     handler: `execute(client, args) -> reply`, `admit(socket, address) -> Client | None`, `place(client)` (gives a new
-    client to a loop), `closed(client)`, `slow(client, args, ns)`, `refused(client, reason)`, `bug(client, args)`.
+    client to a loop), `closed(client)`, `noteworthy(client, args, ns, request, reply)`, `refused(client, reason)`, `bug(client, args)`.
     """
 
     def __cinit__(self, Keyspace keyspace, CommandTable table, Gate gate, handler, bint use_poll=False):
@@ -100,7 +100,7 @@ cdef class Loop:
         self.ticks.first_ns = rl_monotonic_ns()
         self.ticks.first = rl_ticks()
         self.ticks.ns_per_tick = 0     # until the first anchors are apart: a turn's first commands take no time
-        self.slow_ns = -1
+        self.slow_ns = self.large_request = self.large_reply = INT64_MAX
         self.query_limit = 1 << 30
         self.input = <char*>malloc(INPUT_SIZE)
         self.wake.kind = KIND_WAKE
@@ -139,13 +139,18 @@ cdef class Loop:
         rl_store_int(&self.stopping, 1)
         self.post("nothing")
 
-    def configure(self, *, slow_ns=None, query_limit=None, push_limit=None):
-        """slow_ns: commands that take as long are reported (negative: none); query_limit: bytes of pending input;
+    def configure(self, *, slow_ns=None, large_request=None, large_reply=None, query_limit=None, push_limit=None):
+        """slow_ns, large_request, large_reply: commands that take as long, or came or were answered in as many bytes, are
+        told of (INT64_MAX: none); query_limit: bytes of pending input;
         push_limit: bytes of messages waiting for a listener, beyond which it is let go (0: no limit)."""
         if push_limit is not None:
             self.push_limit = push_limit
         if slow_ns is not None:
             self.slow_ns = slow_ns
+        if large_request is not None:
+            self.large_request = large_request
+        if large_reply is not None:
+            self.large_reply = large_reply
         if query_limit is not None:
             self.query_limit = query_limit
 
@@ -434,7 +439,7 @@ cdef class Loop:
             if not self.plain(c, item):
                 self.start = item.start
                 with gil:
-                    self.answer(c, c.parse.args + item.base, item.argc)
+                    self.answer(c, c.parse.args + item.base, item.argc, item.end - item.start)
                 self.call.now_ns = self.clock()
                 if c.blocked or c.closing or c.close_after:
                     self.rewind(c, item.start if c.blocked and c.again else item.end)
@@ -505,10 +510,13 @@ cdef class Loop:
             command_t* cmd = item.cmd
             uint64_t bits
             int64_t took
+            size_t was = c.out.size
             int i
         if rl_load_int(&self.gate.reasons):
             return False
         if cmd.write and self.ks.log != NULL and rl_load_int(&self.ks.log.refusing):
+            return False
+        if cmd.write and rl_load_int(&self.ks.following) == FOLLOWING_KEPT:
             return False
         if cmd.write and rl_load(&self.ks.maxmemory) and not evict_until_within(self.ks) and cmd.denyoom:
             return False
@@ -556,9 +564,9 @@ cdef class Loop:
         self.counters.misses += call.misses
         if call.error:
             self.counters.count_error(call.error)
-        if took >= self.slow_ns and self.slow_ns >= 0:
+        if self.is_noteworthy(took, item.end - item.start, c.out.size - was):
             with gil:
-                self.slow(c, item, took)
+                self.note(c, item, took, c.out.size - was)
         if item.hashes:
             self.hot.left -= item.hashes
             if self.hot.left <= 0:
@@ -572,9 +580,10 @@ cdef class Loop:
         hot_note(self.hot, self.hashes[item.first_hash + which], c.database, key.data, key.size, item.cmd.write, ns,
                  <int64_t>(item.end - item.start), self.call.now_ns)
 
-    cdef void slow(self, conn_t* c, item_t* item, int64_t ns) noexcept:
+    cdef void note(self, conn_t* c, item_t* item, int64_t ns, size_t reply) noexcept:
         try:
-            self.handler.slow(<object>c.client, listed(c.parse.args + item.base, item.argc), ns)
+            self.handler.noteworthy(<object>c.client, listed(c.parse.args + item.base, item.argc), ns,
+                                    item.end - item.start, reply)
         except Exception:
             self.handler.bug(<object>c.client, [])
 
@@ -585,9 +594,9 @@ cdef class Loop:
         cdef size_t begin
         while True:
             if what == PARSED_INLINE:
-                self.answer(c, NULL, 0)
+                self.answer(c, NULL, 0, c.parse.pos - self.start)
             elif what == PARSED_COMMAND:
-                self.answer(c, c.parse.args + c.parse.base, c.parse.argc)
+                self.answer(c, c.parse.args + c.parse.base, c.parse.argc, c.parse.pos - self.start)
             if c.blocked and c.again:
                 self.rewind(c, self.start)
                 return
@@ -608,8 +617,8 @@ cdef class Loop:
                 break
         self.call.now_ns = self.clock()
 
-    cdef void answer(self, conn_t* c, const arg_t* raw, int argc) noexcept:
-        """Hands one command to Python and writes its reply. argc 0: the inline command just parsed."""
+    cdef void answer(self, conn_t* c, const arg_t* raw, int argc, size_t request) noexcept:
+        """Hands one command to Python and writes its reply. argc 0: the inline command just parsed; request: its bytes."""
         cdef list args = []
         cdef object client = <object>c.client
         cdef size_t was = c.out.size
@@ -618,6 +627,7 @@ cdef class Loop:
             args = listed(raw, argc) if argc else split_args(c.parse.line[:c.parse.line_size])
             if not args:
                 return
+            c.took_ns = -1
             reply = self.handler.execute(client, args)
             if reply is replies.WAIT:           # the command stays where it is until `resume`
                 c.blocked = c.again = True
@@ -627,6 +637,8 @@ cdef class Loop:
                 c.again = False
                 return
             encode_reply(&c.out, reply, c.resp)
+            if c.took_ns >= 0 and self.is_noteworthy(c.took_ns, request, c.out.size - was):
+                self.handler.noteworthy(client, args, c.took_ns, request, c.out.size - was)
         except UnbalancedQuotes:
             self.protocol_error(<Client>client, errors.UNBALANCED_QUOTES)
         except Exception:

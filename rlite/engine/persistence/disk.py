@@ -33,7 +33,7 @@ class Disk:
 
     def __init__(self, server: Context) -> None:
         self._server = server
-        self.forks = Forks(server.keyspace)
+        self.forks = Forks(server.keyspace, lambda ns: server.latency_monitor.note("fork", ns))
         self.saves = server.saves = Saves(server, self.forks)
         self.saves.history = self._history
         self._journal: Journal | None = None

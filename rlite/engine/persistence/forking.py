@@ -78,10 +78,13 @@ class Child:
 
 
 class Forks:
-    """The children of one server. count, last_us: how many there were, and what the last fork took."""
+    """The children of one server. count, last_us: how many there were, and what the last fork took.
 
-    def __init__(self, keyspace: "Keyspace") -> None:
-        self._keyspace = keyspace
+    note: is told what a fork took, in nanoseconds.
+    """
+
+    def __init__(self, keyspace: "Keyspace", note: Callable[[int], None] = lambda _ns: None) -> None:
+        self._keyspace, self._note = keyspace, note
         self._starting = threading.Lock()
         self.current: Child | None = None
         self.count = 0
@@ -120,7 +123,7 @@ class Forks:
                     pid = fork()
                     if pid == 0:
                         run_child(child, holder, page, writing, keep)
-                    self.last_us = (time.perf_counter_ns() - before) // 1000
+                    took = time.perf_counter_ns() - before
                 finally:
                     if under is None:
                         holder.unlock()
@@ -130,6 +133,8 @@ class Forks:
             finally:
                 os.close(writing)
             self.count += 1
+            self.last_us = took // 1000
+            self._note(took)
             born = Child(purpose, pid, time.monotonic(), total, page, threading.Event())
             self.current = born
             threading.Thread(

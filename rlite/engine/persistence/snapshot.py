@@ -26,6 +26,8 @@ from rlite.engine.types.rdb_values import UNSUPPORTED
 from rlite.engine.version import REDIS_VERSION
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from typing_extensions import Buffer
 
     from rlite.engine.config import Config
@@ -118,20 +120,30 @@ def load(
     every lock, None: they are taken here; progress: called with bytes done and bytes in all, without locks.
     """
     with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        if size == 0:
-            raise SnapshotError(f"{path}: the file is empty")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            if hasattr(data, "madvise"):
-                data.madvise(mmap.MADV_SEQUENTIAL)
-            # Without a checksum nothing vouches for packed values but a look at each of their elements.
-            deep = checked and size > 8 and data[-8:] == bytes(8)
-            try:
-                return load_bytes(
-                    data, keyspace, now_ms=now_ms, under=under, checked=checked, deep=deep, progress=progress
-                )
-            except RdbError as fault:
-                raise SnapshotError(f"{path}: {fault}") from None
+        return load_open(
+            file, str(path), keyspace, now_ms=now_ms, under=under, checked=checked, progress=progress
+        )
+
+
+def load_open(
+    file: "BinaryIO", name: str, keyspace: "Keyspace", *, now_ms: int | None = None,
+    under: "Database | None" = None, checked: bool = True, progress: Callable[[int, int], None] | None = None,
+) -> Loaded:  # fmt: skip
+    """As `load`, from a file that is open, whatever its name is."""
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        raise SnapshotError(f"{name}: the file is empty")
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if hasattr(data, "madvise"):
+            data.madvise(mmap.MADV_SEQUENTIAL)
+        # Without a checksum nothing vouches for packed values but a look at each of their elements.
+        deep = checked and size > 8 and data[-8:] == bytes(8)
+        try:
+            return load_bytes(
+                data, keyspace, now_ms=now_ms, under=under, checked=checked, deep=deep, progress=progress
+            )
+        except RdbError as fault:
+            raise SnapshotError(f"{name}: {fault}") from None
 
 
 def load_bytes(

@@ -4,15 +4,14 @@ Put together by server.py; commands see it as `Context.replication`. Runs with t
 """
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from rlite.engine.core.database import Database
+from rlite.engine.replication.following import Following
 from rlite.engine.replication.full_sync import FullSync, start_stream
 from rlite.engine.replication.replicas import NEVER, Replicas
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rlite.engine.commands.context import Context
     from rlite.engine.persistence.disk import Disk
     from rlite.engine.reply import Reply
@@ -21,35 +20,15 @@ PING = (b"PING",)
 GETACK = (b"REPLCONF", b"GETACK", b"*")
 
 
-class MasterLink(Protocol):
-    """The replica side (link.py), as far as it is seen here."""
-
-    @property
-    def master(self) -> tuple[str, int] | None: ...
-
-    @property
-    def up(self) -> bool: ...
-
-    def info(self) -> "Mapping[str, object]":
-        """The fields of INFO replication between role and connected_slaves."""
-
-    def role(self) -> "Reply": ...
-
-    def tick(self) -> None:
-        """What is due ten times a second."""
-
-    def close(self) -> None: ...
-
-
 class Replication:
-    """Both sides. link: the replica side."""
+    """Both sides. following: the replica side."""
 
     def __init__(self, server: "Context", disk: "Disk") -> None:
         self.server = server
         self.disk = disk
         self.replicas = Replicas(server)
         self.full_sync = FullSync(server, disk.forks, self.replicas)
-        self.link: MasterLink | None = None
+        self.following = Following(server, self.replicas.disconnect_all)
         self._booked = 0  # bytes of the backlog that used memory counts
         self._pinged = time.monotonic()
         self._asked = NEVER  # offset up to which replicas have been asked to acknowledge
@@ -65,11 +44,15 @@ class Replication:
 
     @property
     def master(self) -> tuple[str, int] | None:
-        return None if self.link is None else self.link.master
+        return self.following.master
 
     @property
     def link_up(self) -> bool:
-        return self.link is not None and self.link.up
+        return self.following.up
+
+    @property
+    def loading(self) -> bool:
+        return self.following.loading
 
     @property
     def wanting(self) -> bool:
@@ -93,8 +76,7 @@ class Replication:
         first, _held, size = log.backlog
         least = server.config.int("min-replicas-to-write")
         fields: dict[str, object] = {"role": "master" if self.master is None else "slave"}
-        if self.master is not None and self.link is not None:
-            fields |= self.link.info()
+        fields |= self.following.info()
         fields["connected_slaves"] = len(self.replicas)
         if least and server.config.int("min-replicas-max-lag"):
             fields["min_slaves_good_slaves"] = self.replicas.good()
@@ -113,14 +95,15 @@ class Replication:
     def syncs(self) -> dict[str, object]:
         replicas = self.replicas
         return {
+            "total_net_repl_input_bytes": self.following.received,
             "sync_full": replicas.full,
             "sync_partial_ok": replicas.partial,
             "sync_partial_err": replicas.partial_failed,
         }
 
     def role(self) -> "Reply":
-        if self.master is not None and self.link is not None:
-            return self.link.role()
+        if self.master is not None:
+            return self.following.role()
         online: list[Reply] = [
             [each.host.encode(), str(each.greeting.port).encode(), str(each.acked).encode()]
             for each in self.replicas.online()
@@ -133,8 +116,6 @@ class Replication:
         """What is due ten times a second."""
         if self.server.loading is not None:
             return
-        if self.link is not None:
-            self.link.tick()
         self.full_sync.tick()
         self.replicas.look()
         if self.master is None:
@@ -179,6 +160,5 @@ class Replication:
 
     def close(self) -> None:
         """Ends the link and every replica's connection."""
-        if self.link is not None:
-            self.link.close()
+        self.following.close()
         self.replicas.disconnect_all()

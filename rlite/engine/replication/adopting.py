@@ -1,0 +1,99 @@
+"""A master's data in the place of one's own: received into a file, loaded beside what is served, exchanged.
+
+Run by the link's thread. Clients see the old data until the moment at which, under every lock, they see the
+new ones; a file that cannot be loaded changes nothing.
+"""
+
+import contextlib
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from rlite.engine.commands import blocking, watching
+from rlite.engine.commands.context import Context
+from rlite.engine.core.keyspace import Keyspace
+from rlite.engine.core.rdbload import Loaded
+from rlite.engine.persistence import files, snapshot
+from rlite.engine.persistence.snapshot import SnapshotError
+from rlite.engine.replication.channel import EndedError, LinkError
+from rlite.engine.replication.handshake import Whole
+from rlite.engine.replication.holding import everything_held
+
+LOG = logging.getLogger("rlite.replication")
+FILE = "temp-{}.rdb"
+
+
+@contextlib.contextmanager
+def place_for(directory: str) -> Iterator[BinaryIO]:
+    """A file for a transfer, which is gone afterwards, also after a kill: it loses its name at once.
+
+    In the data directory; where this server has none, with the system's temporary files. Raises OSError.
+    """
+    home = Path(directory)
+    if not home.is_dir():
+        home = Path(tempfile.gettempdir())
+    path = home / FILE.format(os.getpid())
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, files.MODE)
+    with os.fdopen(descriptor, "w+b") as file:
+        path.unlink()
+        yield file
+
+
+def adopt(
+    server: Context, file: BinaryIO, whole: Whole, *, breathe: Callable[[], None], ended: Callable[[], bool],
+    begin: Callable[[Whole, int], None],
+) -> Loaded:  # fmt: skip
+    """Loads a file, and exchanges the data for what it holds. breathe: called a few times a second; begin:
+    called under every lock with what the data are now,
+    and the database that the stream has selected. Raises LinkError, EndedError.
+    """
+    started = time.monotonic()
+    last = started
+
+    def progress(_done: int, _size: int) -> None:
+        nonlocal last
+        if ended():
+            raise EndedError
+        if time.monotonic() - last > 0.2:
+            last = time.monotonic()
+            breathe()
+
+    fresh = Keyspace(server.keyspace.databases, server.keyspace.stripes)
+    fresh.loading = True
+    try:
+        loaded = snapshot.load_open(file, "the master's data", fresh, progress=progress)
+    except SnapshotError as fault:
+        raise LinkError(_word(fault), f"{fault}") from None
+    if loaded.dropped:
+        LOG.warning("left out of the master's data: %s", ", ".join(loaded.dropped))
+    databases = range(server.keyspace.databases)
+    held = everything_held(server)
+    try:
+        if ended():
+            raise EndedError
+        watching.signal_all(server, databases, held)
+        grave = held.flush(everything=True)
+        snapshot.load_open(file, "the master's data", server.keyspace, under=held)
+        watching.signal_all(server, databases, held)
+        begin(whole, database_of(loaded))
+    finally:
+        held.unlock()
+    if server.ready:
+        blocking.serve_ready(server)
+    server.bury(grave.bury)
+    LOG.info("loaded the master's data: %d keys, %.3f s", loaded.keys, time.monotonic() - started)
+    return loaded
+
+
+def database_of(loaded: Loaded) -> int:
+    """Which database the stream behind these data has selected; 0 where they do not say."""
+    raw = loaded.aux.get(b"repl-stream-db", b"")
+    return int(raw) if raw.isdigit() else 0
+
+
+def _word(fault: SnapshotError) -> str:
+    return "version" if "RDB version" in str(fault) else "data"
