@@ -186,7 +186,9 @@ class Wait:
             self._bar.say("nothing yet: the master prepares its data")
         elif transfer.total and transfer.read >= transfer.total:
             self._bar.say(f"all {size_text(transfer.total)} are there; loading")
-        elif transfer.last_io_seconds > 0:  # without a size nobody can tell the end from a pause
+        elif (
+            not transfer.total and transfer.last_io_seconds > 1
+        ):  # without a size nobody can tell the end from a pause
             still = f"nothing new for {transfer.last_io_seconds} s; loading, perhaps"
             self._bar.say(f"{size_text(transfer.read)}, {still}")
         else:
