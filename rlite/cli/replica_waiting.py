@@ -53,6 +53,7 @@ class Wait:
         self._sight = Sight(None, None)
         self._last: tuple[object, ...] = ()
         self._fault_since: float | None = None
+        self._unexplained_since: float | None = None
         self._goal: int | None = None
         self._received = self._transfers = self._total = self._start = 0
         self._transferring = False
@@ -147,7 +148,7 @@ class Wait:
         if status.link_up:
             lag = self._goal - status.offset if self._goal is not None else 0
             return f"it is {size_text(lag)} behind" if lag > 0 else ""
-        return escaped(fault.text) if fault is not None else ""
+        return escaped(fault.text) if fault is not None else f"the log of {self._told} may say why"
 
     def _stream(self, status: Status, now: float) -> None:
         """The link is up: has it what the master had when that was first seen?"""
@@ -212,12 +213,8 @@ class Wait:
             fault = self._looked(now).fault
         if fault is None:
             self._fault_since = None
-            master = self._sight.status
-            waits = master is not None and any(each.state == "wait_bgsave" for each in master.replicas)
-            self._bar.say(
-                "for the master, which prepares its data" if waits else "for the link to the master"
-            )
-            return None
+            return self._unexplained(now, status)
+        self._unexplained_since = None
         self._bar.say(f"for the link: {escaped(fault.text)}")
         if lasting(fault):
             return fault
@@ -228,3 +225,16 @@ class Wait:
             self._fault_since = now
         patient = self._timeout is not None or now - self._fault_since < PATIENCE_SECONDS
         return None if patient else fault
+
+    def _unexplained(self, now: float, status: Status) -> Fault | None:
+        """The master can be reached, and nobody says what is wrong. Perhaps nothing: it prepares its data."""
+        master = self._sight.status
+        if master is not None and any(each.state != "online" for each in master.replicas):
+            self._unexplained_since = None
+            self._bar.say("for the master, which prepares its data")
+            return None
+        self._bar.say("for the link to the master")
+        if self._unexplained_since is None:
+            self._unexplained_since = now
+        # A Redis that cannot read what it is sent tries again and again, each time for a moment.
+        return newer(master, status) if now - self._unexplained_since >= PATIENCE_SECONDS else None
