@@ -18,7 +18,7 @@ from rlite.cli.options import (
     yes_option,
 )  # fmt: skip
 from rlite.cli.output import escaped, note, on_terminal, size_text
-from rlite.cli.replica_faults import circle, login_of, look, read_status, seen_from_here
+from rlite.cli.replica_faults import OF_THE_WAY, circle, is_talking, login_of, look, read_status, way_to
 from rlite.cli.replica_status import Status, link_word, show
 from rlite.cli.replica_waiting import Outcome, Wait
 from rlite.engine.addresses import Address, parse_address
@@ -123,11 +123,12 @@ def seen(connection: Connection, target: Target) -> Status:
     if status.master is None:
         return status
     user, password = login_of(connection)
-    address = seen_from_here(status.master, target.address)
-    login = replace(address, user=user, password=password)
-    sight = look(Target(login, min(target.timeout, LOOK_SECONDS)))
-    idle = not status.link_up and (status.transfer is None or not status.transfer.read)
-    fault = status.fault or (sight.fault if idle else None)
+    sight = look(reached(status.master, target, status, user, password))
+    fault = status.fault
+    if fault is None and not status.link_up and (status.transfer is None or not status.transfer.read):
+        fault = sight.fault
+        if fault is not None and fault.kind in OF_THE_WAY and is_talking(connection):
+            fault = None
     return replace(status, fault=fault, master_offset=None if sight.status is None else sight.status.offset)
 
 
@@ -146,9 +147,8 @@ def follow(
         note("Nothing was changed.")
         return Exit.UNCONFIRMED
     user, password = login_for(connection, address)
-    here = seen_from_here(address, target.address)
-    master = Target(replace(here, user=user, password=password), min(target.timeout, LOOK_SECONDS))
-    if fault := circle(before, target.address, master):
+    master = reached(address, target, before, user, password)
+    if master is not None and (fault := circle(before, target.address, master)):
         raise RliteError(f"{target} cannot follow {address}: {fault.text}; nothing was changed")
     set_login(connection, address)
     asked(connection, "follow a master", "REPLICAOF", address.host, address.port)
@@ -165,6 +165,16 @@ def follow(
     finally:
         waiting.close()
     return concluded(outcome, before, target, address, output)
+
+
+def reached(
+    master: Address, target: Target, status: Status, user: str | None, password: str | None
+) -> Target | None:
+    """A server's master as it is reached from here, with its login; None where that is not known."""
+    here = way_to(master, target.address, status)
+    if here is None:
+        return None
+    return Target(replace(here, user=user, password=password), min(target.timeout, LOOK_SECONDS))
 
 
 def login_for(connection: Connection, address: Address) -> tuple[str | None, str | None]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from rlite.cli.asking import connected, refusal
 from rlite.cli.options import Progress, Target
 from rlite.cli.output import escaped, size_text
-from rlite.cli.replica_faults import Sight, lasting, look, newer, passing, read_status
+from rlite.cli.replica_faults import OF_THE_WAY, Sight, is_talking, lasting, look, newer, passing, read_status
 from rlite.cli.replica_status import Fault, Status
 from rlite.engine.addresses import Address
 from rlite.engine.client import Connection
@@ -38,12 +38,13 @@ class Outcome:
 
 
 class Wait:
-    """One wait. told: the server that follows; master: whom, with its login, as it is reached from here;
-    asked: the master as the server was told; timeout: seconds, None for patience that depends on what moves.
+    """One wait. told: the server that follows; master: whom, with its login, as it is reached from here,
+    None where it is not; asked: the master as the server was told; timeout: seconds, None for patience that
+    depends on what moves.
     """
 
     def __init__(
-        self, told: Target, connection: Connection, asked: Address, master: Target, *,
+        self, told: Target, connection: Connection, asked: Address, master: Target | None, *,
         timeout: float | None, progress: bool | None,
     ) -> None:  # fmt: skip
         self._told, self._connection, self._asked, self._master = told, connection, asked, master
@@ -52,6 +53,7 @@ class Wait:
         self._last_look = 0.0
         self._sight = Sight(None, None)
         self._last: tuple[object, ...] = ()
+        self._reason: Fault | None = None
         self._fault_since: float | None = None
         self._unexplained_since: float | None = None
         self._goal: int | None = None
@@ -144,11 +146,11 @@ class Wait:
         return None
 
     def _why(self, status: Status) -> str:
-        fault = status.fault or self._sight.fault
         if status.link_up:
             lag = self._goal - status.offset if self._goal is not None else 0
             return f"it is {size_text(lag)} behind" if lag > 0 else ""
-        return escaped(fault.text) if fault is not None else f"the log of {self._told} may say why"
+        reason = self._reason
+        return escaped(reason.text) if reason is not None else f"the log of {self._told} may say why"
 
     def _stream(self, status: Status, now: float) -> None:
         """The link is up: has it what the master had when that was first seen?"""
@@ -211,6 +213,9 @@ class Wait:
         fault = status.fault
         if fault is None and now - self._began >= POLL_SECONDS * 3:
             fault = self._looked(now).fault
+            if fault is not None and fault.kind in OF_THE_WAY and is_talking(self._connection):
+                fault = None
+        self._reason = fault
         if fault is None:
             self._fault_since = None
             return self._unexplained(now, status)

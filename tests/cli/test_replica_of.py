@@ -12,10 +12,26 @@ from typing import Any
 import pytest
 from support.proxy import Proxy
 from support.raw_replication import HISTORY, MasterLink, RawMaster
-from support.replication import PAIRS, Pair, ask, do, fields, in_sync, kinds, node, promote, replicated, run
+from support.replication import (
+    PAIRS,
+    Pair,
+    ask,
+    do,
+    fields,
+    follow,
+    in_sync,
+    kinds,
+    node,
+    promote,
+    replicated,
+    run,
+)
 from support.servers import Server, free_port, rlite_program, start_rlite, wait_for
 from support.tools import ENVIRONMENT, on_terminal, rlite
 from support.wire import Array, Bulk
+
+from rlite.cli.replica_faults import is_talking
+from rlite.engine.client import Connection
 
 PASSWORD = "p4ss:w@rd/ %1"
 QUOTED = "p4ss%3Aw%40rd%2F%20%251"
@@ -309,6 +325,34 @@ def test_a_master_of_a_newer_version_is_given_up_with_that_reason(server: Server
     with RawMaster(newer) as master:
         done = told(server, *master.address, code=3, seconds=60)
         assert "version" in done.stderr or "newer" in done.stderr
+
+
+def test_behind_a_mapped_port_nobody_guesses_what_its_loopback_is(server: Server) -> None:
+    with node("redis", {"requirepass": "secret"}) as other, Proxy(server.address) as mapped:
+        args = ("replica-of", "-p", mapped.port, "127.0.0.1", other.port, "--timeout", "1")
+        done = rlite(*args)
+        assert done.returncode == 3
+        # What a real Redis does not say is not looked up at what may be another server.
+        assert ("the log of" in done.stderr) is (server.name == "redis")
+        do(server, "CONFIG", "SET", "masterauth", "secret")
+        done = rlite(*args[:-1], "30")
+        assert "in step at offset" in done.stdout
+        assert rlite("replica-of", "-p", mapped.port, "127.0.0.1", mapped.port, "--no-wait").returncode == 0
+
+
+@needs_redis
+def test_a_replica_that_talks_to_its_master_has_a_way_to_it(redis: Server) -> None:
+    def silent(link: MasterLink) -> None:
+        link.command()
+        link.is_closed(30)
+
+    with RawMaster(silent) as master, Connection(port=redis.port) as connection:
+        follow(redis, master.address)
+        wait_for(lambda: is_talking(connection), "it says PING")
+        follow(redis, ("127.0.0.1", free_port()))
+        wait_for(lambda: not is_talking(connection), "it knocks in vain")
+        promote(redis)
+        assert not is_talking(connection)
 
 
 # --- circles -----------------------------------------------------------------------------------------------
