@@ -155,7 +155,9 @@ def follow(
     if not wait:
         done = f"{target} was told to follow {address}"
         return said(seen(connection, target), target, output, done)
-    waiting = Wait(target, connection, address, master, timeout=timeout, progress=progress)
+    waiting = Wait(
+        target, connection, address, master, before=before.fault, timeout=timeout, progress=progress
+    )
     try:
         outcome = waiting.run()
     except KeyboardInterrupt:

@@ -21,6 +21,7 @@ LOOK_SECONDS = 1.0  # between two looks at the master, while there is no link
 # Without --timeout: how long a fault that may pass is borne, and how long nothing may move.
 PATIENCE_SECONDS = 5.0
 STILL_SECONDS = 60.0
+RETRY_SECONDS = 10.0  # in which an rlite tries to reach its master anew, whatever went wrong before
 BROKEN_TRANSFERS = 2  # after which it is no accident
 LOST_POLLS = 3  # a server that does not answer so often in a row is gone
 
@@ -39,16 +40,16 @@ class Outcome:
 
 class Wait:
     """One wait. told: the server that follows; master: whom, with its login, as it is reached from here,
-    None where it is not; asked: the master as the server was told; timeout: seconds, None for patience that
-    depends on what moves.
+    None where it is not; asked: the master as the server was told; before: why its link was down before it
+    was told; timeout: seconds, None for patience that depends on what moves.
     """
 
     def __init__(
         self, told: Target, connection: Connection, asked: Address, master: Target | None, *,
-        timeout: float | None, progress: bool | None,
+        before: Fault | None, timeout: float | None, progress: bool | None,
     ) -> None:  # fmt: skip
         self._told, self._connection, self._asked, self._master = told, connection, asked, master
-        self._timeout, self._progress = timeout, progress
+        self._timeout, self._progress, self._before = timeout, progress, before
         self._began = self._moved = time.monotonic()
         self._last_look = 0.0
         self._sight = Sight(None, None)
@@ -222,7 +223,7 @@ class Wait:
         self._unexplained_since = None
         self._bar.say(f"for the link: {escaped(fault.text)}")
         if lasting(fault):
-            return fault
+            return None if self._is_old(fault, now) else fault
         if passing(fault):
             self._moved = now
             return None
@@ -230,6 +231,10 @@ class Wait:
             self._fault_since = now
         patient = self._timeout is not None or now - self._fault_since < PATIENCE_SECONDS
         return None if patient else fault
+
+    def _is_old(self, fault: Fault, now: float) -> bool:
+        """Whether a fault may be that of a try before the server was told: it tries again before long."""
+        return fault == self._before and now - self._began < RETRY_SECONDS
 
     def _unexplained(self, now: float, status: Status) -> Fault | None:
         """The master can be reached, and nobody says what is wrong. Perhaps nothing: it prepares its data."""

@@ -212,6 +212,13 @@ def test_a_password_that_the_master_refuses_ends_the_waiting_at_once(
         assert found["master"]["error"]["kind"] == "auth"
 
 
+@pytest.mark.parametrize("kind", [kinds("rlite"), kinds("redis")])
+def test_the_right_password_after_a_wrong_one_is_good(kind: tuple[str]) -> None:
+    with node("redis", {"requirepass": "right"}) as master, node(kind[0]) as replica:
+        told(replica, f"redis://:wrong@127.0.0.1:{master.port}", code=3, seconds=20)
+        assert "in step" in told(replica, f"redis://:right@127.0.0.1:{master.port}", seconds=30).stdout
+
+
 @needs_redis
 def test_a_password_for_a_master_without_any_is_named_as_the_reason(redis: Server) -> None:
     with node("redis") as master:
@@ -434,6 +441,7 @@ def test_the_lag_is_what_the_master_has_more(redis: Server) -> None:
         do(redis, "CONFIG", "SET", "repl-timeout", "1000")
         proxy.freeze()
         run(master, [("SET", "a", "b" * 5000)])
+        assert status(master)["replicas"][0]["lag_bytes"] >= 5000
         # The look at the master would go through the frozen link as well.
         done = rlite("replica-of", "-p", redis.port, "--status", "-o", "json", "-t", "0.5")
         assert document(done.stdout)["lag_bytes"] is None
