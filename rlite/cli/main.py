@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
+    "info": ("rlite.cli.info", "info"),
     "replica-of": ("rlite.cli.replica_of", "replica_of"),
     "snapshot": ("rlite.cli.snapshot", "snapshot"),
     "aof-check": ("rlite.cli.aof_check", "aof_check"),
