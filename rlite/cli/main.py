@@ -18,6 +18,7 @@ SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
     "replica-of": ("rlite.cli.replica_of", "replica_of"),
+    "slowlog": ("rlite.cli.slowlog", "slowlog"),
     "snapshot": ("rlite.cli.snapshot", "snapshot"),
     "aof-check": ("rlite.cli.aof_check", "aof_check"),
     "aof-repair": ("rlite.cli.aof_repair", "aof_repair"),
