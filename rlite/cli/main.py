@@ -122,6 +122,7 @@ def group() -> "click.Group":
           rlite serve                        a server on 127.0.0.1:6379
           rlite serve --port 0 --port-file p a server on a free port, which is written to p
           rlite ping -p 6379                 is somebody there?
+          rlite replica-of -p 6380 NO ONE    that replica is a master from now on
         """
 
     @rlite.command("help")

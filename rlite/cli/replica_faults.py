@@ -45,7 +45,8 @@ def read_status(connection: Connection) -> Status:
     status = status_of(read_info(connection))
     fault = status.fault
     if fault is not None and fault.kind == "auth":  # its text is the master's reply
-        status = replace(status, fault=master_fault(CommandError(fault.text)))
+        words = master_fault(CommandError(fault.text))
+        status = replace(status, fault=replace(words, kind=fault.kind))
     return status
 
 

@@ -13,9 +13,9 @@ import pytest
 from support.proxy import Proxy
 from support.raw_replication import HISTORY, MasterLink, RawMaster
 from support.replication import PAIRS, Pair, ask, do, fields, in_sync, kinds, node, promote, replicated, run
-from support.servers import Server, free_port, rlite_program, wait_for
+from support.servers import Server, free_port, rlite_program, start_rlite, wait_for
 from support.tools import ENVIRONMENT, on_terminal, rlite
-from support.wire import Bulk
+from support.wire import Array, Bulk
 
 PASSWORD = "p4ss:w@rd/ %1"
 QUOTED = "p4ss%3Aw%40rd%2F%20%251"
@@ -485,6 +485,53 @@ def test_somebody_else_s_order_ends_the_waiting(server: Server) -> None:
         _, err = process.communicate(timeout=30)
     assert process.returncode == 3
     assert "somebody told it otherwise meanwhile" in err
+
+
+# --- from the start on -------------------------------------------------------------------------------------
+
+
+@needs_redis
+@pytest.mark.parametrize("way", ["words", "one word", "file", "variable"])
+def test_a_server_is_a_replica_from_its_start_on(way: str, tmp_path: Path, redis: Server) -> None:
+    run(redis, [("SET", "a", 1)])
+    place = f"127.0.0.1 {redis.port}"
+    conf = tmp_path / "rlite.conf"
+    conf.write_text(f"# of ours\nreplicaof {place}\nhz 20\n" if way == "file" else "hz 20\n")
+    directives = {"replicaof": place.replace(" ", ":")} if way == "one word" else {}
+    arguments = ("--replicaof", *place.split()) if way == "words" else ()
+    environment = {"RLITE_REPLICAOF": place} if way == "variable" else {}
+    server = start_rlite(tmp_path, directives, arguments=(str(conf), *arguments), environment=environment)
+    try:
+        in_sync(redis, server)
+        assert ask(server, "GET", "a") == Bulk(b"1")
+        assert config(server) == place
+        told(server, "NO", "ONE")
+        assert config(server) == ""
+        do(server, "CONFIG", "REWRITE")
+        assert "replicaof" not in conf.read_text()
+        told(server, "127.0.0.1", redis.port)
+        do(server, "CONFIG", "REWRITE")
+        assert conf.read_text().count(f"replicaof {place}\n") == 1
+    finally:
+        server.stop()
+
+
+def config(server: Server) -> str:
+    """What CONFIG GET says of replicaof."""
+    reply = ask(server, "CONFIG", "GET", "replicaof")
+    assert isinstance(reply, Array)
+    value = reply.items[1]
+    assert isinstance(value, Bulk)
+    return value.data.decode()
+
+
+def test_a_master_that_makes_no_sense_stops_the_start() -> None:
+    done = rlite("serve", "--replicaof", "db.example", "--port", "0")
+    assert done.returncode == 2
+    assert done.stderr == (
+        "rlite: --replicaof: replicaof: the port is missing: db.example PORT "
+        "(HOST PORT, HOST:PORT, or no one)\n"
+    )
 
 
 # --- usage -------------------------------------------------------------------------------------------------

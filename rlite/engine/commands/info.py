@@ -10,7 +10,8 @@ import resource
 import struct
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlite.engine.commands.call import Call
@@ -332,21 +333,36 @@ def modules(_context: Context) -> Mapping[str, object]:
     return {}
 
 
-@section("Commandstats")
-def commandstats(context: Context) -> Mapping[str, object]:
-    """What each command that was called has cost so far."""
-    found: dict[str, object] = {}
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one command has cost so far, over all threads. ns: nanoseconds in all calls."""
+
+    name: str
+    calls: int
+    ns: int
+    failed: int
+    rejected: int
+
+
+def costs(context: Context) -> Iterator[Cost]:
+    """Every command that was called or refused, by name."""
     everyone = list(context.all_counters())
     for name, which in sorted(context.ids.items()):
         tallies = [each.tally(which) for each in everyone]
-        calls, ns, failed, rejected = (sum(column) for column in zip(*tallies, strict=True))
-        if calls or failed or rejected:
-            microseconds = ns // 1000
-            found[f"cmdstat_{name}"] = (
-                f"calls={calls},usec={microseconds},usec_per_call={ns / 1000 / calls if calls else 0:.2f},"
-                f"rejected_calls={rejected},failed_calls={failed}"
-            )
-    return found
+        cost = Cost(name, *(sum(column) for column in zip(*tallies, strict=True)))
+        if cost.calls or cost.failed or cost.rejected:
+            yield cost
+
+
+@section("Commandstats")
+def commandstats(context: Context) -> Mapping[str, object]:
+    """What each command that was called has cost so far."""
+    return {
+        f"cmdstat_{each.name}": f"calls={each.calls},usec={each.ns // 1000},"
+        f"usec_per_call={each.ns / 1000 / each.calls if each.calls else 0:.2f},"
+        f"rejected_calls={each.rejected},failed_calls={each.failed}"
+        for each in costs(context)
+    }
 
 
 @section("Errorstats")
