@@ -24,8 +24,10 @@ from prometheus_client.exposition import choose_encoder
 
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.info import SECTIONS, Cost, costs, errors_by_word
+from rlite.engine.observe.latency_monitor import LatencyMonitor
 from rlite.engine.observe.metric_rows import LINK_ROWS, ROWS, Kind
-from rlite.engine.observe.slowlog import SlowLog
+from rlite.engine.observe.slowlog import CommandLog
+from rlite.engine.observe.slowlog import Kind as LogKind
 from rlite.engine.observe.time_lines import TimeLines
 from rlite.engine.observe.typed_info import pairs
 from rlite.engine.version import RLITE_VERSION
@@ -100,7 +102,8 @@ class ServerMetrics:
         )  # fmt: skip
         yield from of_databases(server)
         yield from of_replicas(sections["Replication"])
-        yield from of_slow_calls(cast("SlowLog", server.slow_log))
+        yield from of_slow_calls(cast("CommandLog", server.command_log))
+        yield from of_spikes(cast("LatencyMonitor", server.latency_monitor))
         yield from of_log(server)
         yield labelled(
             CounterMetricFamily, "rlite_event_loop_turns_total", "Turns of each I/O thread.", ["thread"],
@@ -205,16 +208,27 @@ def of_replicas(fields: Mapping[str, object]) -> Iterator[Metric]:
     )  # fmt: skip
 
 
-def of_slow_calls(slow_log: SlowLog) -> Iterator[Metric]:
+def of_slow_calls(command_log: CommandLog) -> Iterator[Metric]:
     """The slow log in figures."""
-    entries = list(slow_log.entries)
+    entries = list(command_log.kinds[LogKind.SLOW].entries)
     last = entries[-1] if entries else None
     for name, text, value in (
         ("slowlog_length", "Calls in the slow log.", len(entries)),
         ("slowlog_last_id", "Id of the latest; 0 for none.", last.id if last else 0),
-        ("last_slow_execution_duration_seconds", "What the latest took.", last.took / 1e6 if last else 0),
+        ("last_slow_execution_duration_seconds", "What the latest took.", last.value / 1e6 if last else 0),
     ):
         yield GaugeMetricFamily(f"redis_{name}", text, value)
+
+
+def of_spikes(monitor: LatencyMonitor) -> Iterator[Metric]:
+    """The latest of each event that took long."""
+    latest = sorted(monitor.latest())
+    for name, text, figures in (
+        ("latency_spike_last", "When it last happened.", [each.at for _, each, _ in latest]),
+        ("latency_spike_duration_seconds", "How long it took.", [each.ms / 1000 for _, each, _ in latest]),
+    ):
+        values = [((event,), figure) for (event, _, _), figure in zip(latest, figures, strict=True)]
+        yield labelled(GaugeMetricFamily, f"redis_{name}", text, ["event_name"], values)
 
 
 def of_log(server: Context) -> Iterator[Metric]:
