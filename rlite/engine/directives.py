@@ -129,6 +129,12 @@ _ROWS = (
     D("protected-mode", B, "yes", "Without a password, serve this machine only."),
     D("proto-max-bulk-len", M, "512mb", "The longest string a client may send or build.", low=1 << 20),
     D("client-query-buffer-limit", M, "1gb", "Pending input a client may pile up.", low=1 << 20),
+    D("http-port", I, "0", "Port of the HTTP API; 0 for none.", mutable=False, high=65535),
+    D("http-bind", W, "127.0.0.1 -::1", "Addresses of the HTTP API; one beyond this machine needs a token.",
+      mutable=False),
+    D("http-token", T, "", "Token that the HTTP API asks for; without one it asks for requirepass.",
+      sensitive=True),
+    D("http-hosts", W, "", "Names by which the HTTP API may be called, beside localhost and addresses."),
     # --- the server ---
     D("databases", I, "16", "Databases to SELECT from.", mutable=False, low=1, high=INT_MAX),
     D("requirepass", T, "", "Password that clients must give.", sensitive=True),

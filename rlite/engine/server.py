@@ -12,9 +12,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from rlite.engine import errors
 from rlite.engine.commands import blocking, declare_all, monitoring, subscriptions, watching
@@ -40,6 +40,9 @@ from rlite.engine.persistence.disk import Disk
 from rlite.engine.replication import following_commands, master_commands
 from rlite.engine.replication.replication import Replication
 from rlite.engine.reply import NO_REPLY, Reply
+
+if TYPE_CHECKING:
+    from rlite.engine.http.serving import HttpServer
 
 log = logging.getLogger("rlite")
 KEEPER_BUDGET_NS = (
@@ -158,6 +161,8 @@ class Server:
         self.stopping = threading.Event()
         self.stopped = threading.Event()
         self._listeners: list[socket.socket] = []
+        self._http_listeners: list[socket.socket] = []
+        self._http: HttpServer | None = None
         self._threads: list[threading.Thread] = []
         self._next_loop = 0
         self._jobs: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
@@ -253,7 +258,12 @@ class Server:
     # --- life ---
 
     def start(self) -> None:
-        self._listen()
+        try:
+            self._listen()
+        except RliteError:
+            for listener in (*self._listeners, *self._http_listeners):
+                listener.close()
+            raise
         self._begin_loading()
         threads = self.config.int("io-threads")
         use_poll = self.config.text("event-poller") == "poll"
@@ -267,9 +277,25 @@ class Server:
         self.start_background()
         for i, loop in enumerate(self.context.loops):
             self._thread(f"io-{i}", loop.run)
+        self._start_http()
         for listener in self._listeners:
             self.context.loops[0].post("listen", None, listener)
         self.load()
+
+    def _start_http(self) -> None:
+        """The HTTP API, where a port is set; only then its libraries are imported."""
+        if not self._http_listeners:
+            return
+        from rlite.engine.http.api import Api
+        from rlite.engine.http.serving import HttpServer
+
+        api = Api(self.context, self.command_log, self.stopping.is_set, self._note_call)
+        self._http = HttpServer(api, self._http_listeners)
+        self._http.start()
+        log.info("the HTTP API listens on port %d", self.config.int("http-port"))
+
+    def _note_call(self, client: Client, args: Sequence[bytes], ns: int) -> None:
+        self.noteworthy(client, list(args), ns, -1, -1)
 
     def _begin_loading(self) -> None:
         self.replication.following.prepare()
@@ -322,6 +348,8 @@ class Server:
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join()
+        if self._http is not None:
+            self._http.stop()
         # What has changed since it was saved, as the shutdown began, is saved again.
         self.disk.close(self._last_save)
         unix = self.config.text("unixsocket")
@@ -354,8 +382,31 @@ class Server:
 
     def _listen(self) -> None:
         backlog = self.config.int("tcp-backlog")
-        port = self.config.int("port")
-        for address in self.config.words("bind"):
+        self._listeners, port = self._bound(self.config.words("bind"), self.config.int("port"), backlog)
+        self.context.port = port if self._listeners else 0
+        unix = self.config.text("unixsocket")
+        if unix:
+            self._listeners.append(self._unix(unix, backlog))
+        self._listen_http(backlog)
+
+    def _listen_http(self, backlog: int) -> None:
+        port = self.config.int("http-port")
+        if not port:
+            return
+        addresses = self.config.words("http-bind")
+        if not self.config["http-token"] and not self.config["requirepass"]:
+            for address in addresses:
+                host = address.removeprefix("-")
+                if host != "localhost" and not _loopback((host,)):
+                    raise RliteError(
+                        f"http-bind {address} is reached from other machines: set http-token, or requirepass"
+                    )
+        self._http_listeners, _ = self._bound(addresses, port, backlog)
+
+    def _bound(self, addresses: Sequence[str], port: int, backlog: int) -> tuple[list[socket.socket], int]:
+        """Sockets that listen on these addresses, and their port: with 0, all share one that was found."""
+        found: list[socket.socket] = []
+        for address in addresses:
             optional = address.startswith("-")
             host = address.removeprefix("-")
             host = "" if host == "*" else "::" if host == "::*" else host
@@ -364,15 +415,14 @@ class Server:
             except OSError as fault:
                 if optional:
                     continue
+                for each in found:
+                    each.close()
                 raise RliteError(
                     f"could not listen on {host or '*'}:{port}: {os.strerror(fault.errno or 0)}"
                 ) from None
-            self._listeners.append(listener)
-            port = listener.getsockname()[1]  # with port 0, all addresses share the one that was found
-        self.context.port = port if self._listeners else 0
-        unix = self.config.text("unixsocket")
-        if unix:
-            self._listeners.append(self._unix(unix, backlog))
+            found.append(listener)
+            port = listener.getsockname()[1]
+        return found, port
 
     @staticmethod
     def _tcp(host: str, port: int, backlog: int) -> socket.socket:

@@ -59,13 +59,13 @@ def flags_of(server: Context, client: Client) -> str:
     return "".join(letter for letter, on in letters if on) or "N"
 
 
-def described(server: Context, client: Client) -> str:
-    """The line of a client in CLIENT LIST."""
+def fields_of(server: Context, client: Client) -> dict[str, object]:
+    """What CLIENT LIST says of a client."""
     facts = client.facts()
     queue = client.transaction
     mine = client.subscriptions or NO_SUBSCRIPTIONS
     last = client.last_command
-    fields = {
+    return {
         "id": client.id, "addr": client.address, "laddr": client.local_address, "fd": client.fd,
         "name": client.name,
         "age": facts["age"], "idle": facts["idle"], "flags": flags_of(server, client), "db": client.database,
@@ -79,7 +79,11 @@ def described(server: Context, client: Client) -> str:
         "cmd": server.table.names[last] if last >= 0 else "NULL", "user": client.user, "redir": -1,
         "resp": client.resp, "lib-name": client.lib_name, "lib-ver": client.lib_ver,
     }  # fmt: skip
-    return " ".join(f"{name}={value}" for name, value in fields.items())
+
+
+def described(server: Context, client: Client) -> str:
+    """The line of a client in CLIENT LIST."""
+    return " ".join(f"{name}={value}" for name, value in fields_of(server, client).items())
 
 
 def listing(server: Context, clients: Iterable[Client]) -> Reply:

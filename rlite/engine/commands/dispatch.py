@@ -216,8 +216,14 @@ def check_role(server: Context, client: Client, command: Command) -> None:
 
 
 def paused(server: Context, client: Client, command: Command) -> bool:
+    """Whether CLIENT PAUSE has a client of the network wait; one in process is held up by its caller."""
+    return client.fd >= 0 and held_up(server, client, command)
+
+
+def held_up(server: Context, client: Client, command: Command) -> bool:
+    """Whether CLIENT PAUSE is about this command."""
     pause = server.pause
-    if pause is None or time.monotonic() >= pause.until or command.name in UNPAUSED or client.fd < 0:
+    if pause is None or time.monotonic() >= pause.until or command.name in UNPAUSED:
         return False
     if not pause.writes_only:
         return True

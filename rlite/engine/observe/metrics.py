@@ -24,6 +24,7 @@ from prometheus_client.exposition import choose_encoder
 
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.info import SECTIONS, Cost, costs, errors_by_word
+from rlite.engine.observe.latency_monitor import LatencyMonitor
 from rlite.engine.observe.metric_rows import LINK_ROWS, ROWS, Kind
 from rlite.engine.observe.slowlog import CommandLog
 from rlite.engine.observe.slowlog import Kind as LogKind
@@ -102,6 +103,7 @@ class ServerMetrics:
         yield from of_databases(server)
         yield from of_replicas(sections["Replication"])
         yield from of_slow_calls(cast("CommandLog", server.command_log))
+        yield from of_spikes(cast("LatencyMonitor", server.latency_monitor))
         yield from of_log(server)
         yield labelled(
             CounterMetricFamily, "rlite_event_loop_turns_total", "Turns of each I/O thread.", ["thread"],
@@ -216,6 +218,17 @@ def of_slow_calls(command_log: CommandLog) -> Iterator[Metric]:
         ("last_slow_execution_duration_seconds", "What the latest took.", last.value / 1e6 if last else 0),
     ):
         yield GaugeMetricFamily(f"redis_{name}", text, value)
+
+
+def of_spikes(monitor: LatencyMonitor) -> Iterator[Metric]:
+    """The latest of each event that took long."""
+    latest = sorted(monitor.latest())
+    for name, text, figures in (
+        ("latency_spike_last", "When it last happened.", [each.at for _, each, _ in latest]),
+        ("latency_spike_duration_seconds", "How long it took.", [each.ms / 1000 for _, each, _ in latest]),
+    ):
+        values = [((event,), figure) for (event, _, _), figure in zip(latest, figures, strict=True)]
+        yield labelled(GaugeMetricFamily, f"redis_{name}", text, ["event_name"], values)
 
 
 def of_log(server: Context) -> Iterator[Metric]:
