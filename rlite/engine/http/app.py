@@ -45,8 +45,12 @@ def make_app(api: Api, executors: Executors) -> Starlette:
     return app
 
 
-async def not_routed(_request: HttpRequest, fault: Exception) -> Response:
+async def not_routed(http: HttpRequest, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
+    try:
+        check_head(http)
+    except ProblemError as problem:
+        return failure(problem, Errors.PROBLEM)
     code, detail = {
         404: ("NOT_FOUND", "there is nothing at this path; /api/openapi.json says what there is"),
         405: ("METHOD_NOT_ALLOWED", "this path does not take this method"),
@@ -89,9 +93,15 @@ async def respond(api: Api, executors: Executors, route: Route, http: HttpReques
     return sent(answer, http.headers.get("accept-encoding", ""))
 
 
+def check_head(http: HttpRequest) -> None:
+    scope = http.scope
+    guarding.check_head(scope["raw_path"], scope["query_string"], scope["headers"])
+
+
 def let_in(api: Api, route: Route, http: HttpRequest) -> None:
     """Raises ProblemError for who may not ask."""
     config = api.server.config
+    check_head(http)
     if route.open:
         return
     token = config.text("http-token") or config.text("requirepass")
