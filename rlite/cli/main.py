@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
+    "info": ("rlite.cli.info", "info"),
     "replica-of": ("rlite.cli.replica_of", "replica_of"),
+    "slowlog": ("rlite.cli.slowlog", "slowlog"),
     "snapshot": ("rlite.cli.snapshot", "snapshot"),
     "aof-check": ("rlite.cli.aof_check", "aof_check"),
     "aof-repair": ("rlite.cli.aof_repair", "aof_repair"),
@@ -121,6 +123,7 @@ def group() -> "click.Group":
           rlite serve                        a server on 127.0.0.1:6379
           rlite serve --port 0 --port-file p a server on a free port, which is written to p
           rlite ping -p 6379                 is somebody there?
+          rlite replica-of -p 6380 NO ONE    that replica is a master from now on
         """
 
     @rlite.command("help")

@@ -27,8 +27,8 @@ class NotRespError(RliteError):
 class Connection:
     """A connection to host:port, or to a Unix socket.
 
-    timeout: seconds for connecting and for each reply. Raises ConnectError where the server cannot be
-    reached, RliteError where it does not answer in time or goes away, NotRespError where it answers nonsense.
+    timeout: seconds for connecting and for each reply. Raises ConnectError where there is no connection,
+    RliteError where no answer comes in time or the server goes away, NotRespError where it answers nonsense.
     """
 
     def __init__(

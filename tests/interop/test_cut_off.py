@@ -11,7 +11,7 @@ from support.netns import Network
 from support.sentinels import SERVICE, Deployment, Writer, deployment
 from support.servers import wait_for
 
-pytestmark = [pytest.mark.peer("redis-sentinel", "redis-server", "iproute2")]
+pytestmark = [pytest.mark.peer("redis-sentinel", "iproute2")]
 LAG = 2
 STRICT = {"min-replicas-to-write": "1", "min-replicas-max-lag": str(LAG)}
 

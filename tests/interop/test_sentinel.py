@@ -4,16 +4,20 @@ One deployment serves the module; each test begins with it whole and empty, whoe
 """
 
 import random
+import re
 import signal
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support import recipes
 from support.sentinels import SERVICE, Deployment, Writer, deployment
 from support.servers import Server
 from support.wire import NoReplyError, Wire
 
-pytestmark = pytest.mark.peer("redis-sentinel", "redis-server")
+pytestmark = pytest.mark.peer("redis-sentinel", "redis-tools")
 # A master that no replica has answered for three seconds takes no more writes.
 STRICT = {"min-replicas-to-write": "1", "min-replicas-max-lag": "3"}
 
@@ -96,14 +100,18 @@ def test_a_failover_by_hand_leaves_the_new_master_in_every_file(deployed: Deploy
     deployed.wait_equal()
 
 
-def test_a_failover_by_hand_loses_nothing_when_writes_are_paused_first(deployed: Deployment) -> None:
+def test_a_failover_by_hand_loses_nothing_when_writes_are_paused_first(
+    deployed: Deployment, tmp_path: Path
+) -> None:
     former = deployed.master
     with writer(deployed) as application:
         application.wait_acknowledged(50)
-        with deployed.client(former) as connection:
-            connection.client_pause(5_000, all=False)
-            assert connection.wait(3, 5000) == 3
-        deployed.ask(deployed.sentinels[0], "FAILOVER", SERVICE)
+        addresses = {("10.0.0.1", 6379): former.address, ("10.0.0.1", 26379): deployed.sentinels[0].address}
+        # The documented pause is for slower clocks than these.
+        recipes.run("pause", addresses, tmp_path, instead={"PAUSE 10000": "PAUSE 5000"})
+        reached = deployed.replication(former)["master_repl_offset"]
+        deployed.wait("the replicas have it all", lambda: min(offsets(deployed, former)) >= reached)
+        recipes.run("failover", addresses, tmp_path)
         promoted = deployed.wait_promoted(former)
         deployed.wait_whole()
         application.wait_acknowledged(50)
@@ -112,9 +120,52 @@ def test_a_failover_by_hand_loses_nothing_when_writes_are_paused_first(deployed:
     deployed.wait_equal()
 
 
+def offsets(deployed: Deployment, master: Server) -> list[int]:
+    """What each replica has acknowledged, as the master knows it."""
+    seen = [line for name, line in deployed.replication(master).items() if re.fullmatch(r"slave\d+", name)]
+    return [int(line["offset"]) for line in seen]
+
+
 def replicaof_lines(server: Server) -> list[str]:
     lines = (server.directory / "server.conf").read_text().splitlines()
     return [line for line in lines if line.split()[:1] in (["replicaof"], ["slaveof"])]
+
+
+def test_reads_are_spread_over_the_replicas(deployed: Deployment) -> None:
+    addresses = {
+        (f"10.0.0.{n + 1}", 26379): sentinel.address for n, sentinel in enumerate(deployed.sentinels)
+    }
+    found: dict[str, Any] = {}
+    exec(recipes.placed(recipes.block("client"), addresses), found)
+    found["master"].set("key", "value")
+    deployed.wait_equal()
+    for server in deployed.servers:
+        with deployed.client(server) as connection:
+            connection.config_resetstat()
+    with ExitStack() as stack:
+        # Each of the pool's connections goes to the next replica.
+        for _ in range(3):
+            connection = stack.enter_context(found["replica"].client())
+            assert [connection.get("key") for _ in range(20)] == [b"value"] * 20
+    reads = {server.port: gets(deployed, server) for server in deployed.servers}
+    assert reads == {server.port: 0 if server is deployed.master else 20 for server in deployed.servers}
+
+
+def gets(deployed: Deployment, server: Server) -> int:
+    with deployed.client(server) as connection:
+        return int(connection.info("commandstats").get("cmdstat_get", {"calls": 0})["calls"])
+
+
+def test_the_documented_look_names_the_master(deployed: Deployment, tmp_path: Path) -> None:
+    master = deployed.master
+    addresses = {("10.0.0.1", 6379): master.address, ("10.0.0.1", 26379): deployed.sentinels[0].address}
+    answer = recipes.run("look", addresses, tmp_path).split("\n")
+    assert answer[:3] == [
+        "127.0.0.1",
+        str(master.port),
+        "OK 3 usable Sentinels. Quorum and failover authorization can be reached",
+    ]
+    assert answer[3] == "master"
 
 
 def test_the_clients_of_a_demoted_master_are_sent_away(deployed: Deployment) -> None:

@@ -175,17 +175,22 @@ def _exchange(wire: Wire, step: Step) -> bytes:
 
 def keyspace(server: Server, databases: Sequence[int] = (0, 1)) -> dict[tuple[int, bytes], str]:
     """Every key with its type, a digest of its value, and whether it has a TTL."""
-    found: dict[tuple[int, bytes], str] = {}
     with server.wire() as wire:
-        for database in databases:
-            wire.command("SELECT", database)
-            keys = wire.command("KEYS", "*")
-            assert isinstance(keys, Array)
-            for key in sorted(item.data for item in keys.items if isinstance(item, Bulk)):
-                kind, ttl = wire.command("TYPE", key), wire.command("TTL", key)
-                value = wire.command("DEBUG", "DIGEST-VALUE", key)
-                volatile = isinstance(ttl, Int) and ttl.value >= 0
-                found[database, key] = f"{kind} {value} {'volatile' if volatile else 'persistent'}"
+        return {key: seen for database in databases for key, seen in database_seen(wire, database).items()}
+
+
+def database_seen(wire: Wire, database: int = 0) -> dict[tuple[int, bytes], str]:
+    """As `keyspace`, one database of whoever is at the other end."""
+    found: dict[tuple[int, bytes], str] = {}
+    if database:  # a node of a cluster has only one, and no SELECT
+        wire.command("SELECT", database)
+    keys = wire.command("KEYS", "*")
+    assert isinstance(keys, Array)
+    for key in sorted(item.data for item in keys.items if isinstance(item, Bulk)):
+        kind, ttl = wire.command("TYPE", key), wire.command("TTL", key)
+        value = wire.command("DEBUG", "DIGEST-VALUE", key)
+        volatile = isinstance(ttl, Int) and ttl.value >= 0
+        found[database, key] = f"{kind} {value} {'volatile' if volatile else 'persistent'}"
     return found
 
 

@@ -20,10 +20,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from support import recipes
 from support.servers import LOOPBACK, Place, Server, free_port, launch, start_again, start_from_file, wait_for
 
 SERVICE = "mymaster"
-QUORUM = 2
 # A replica whose INFO is older than five ping periods is not promoted, and in trouble INFO is asked for once
 # a second, whatever else is set: so no shorter than this. And a master is down for longer than those five:
 # then the offsets that Sentinel compares were all reported after it fell silent.
@@ -219,20 +219,28 @@ def _named(reply: Any) -> dict[str, str]:
 
 def _start_sentinel(directory: Path, master: Server, place: Place, password: str | None) -> Server:
     port = free_port()
+    # The documented file at its own place, and sooner: what comes later in it wins.
+    documented = recipes.block("sentinel.conf").replace("10.0.0.1 6379", f"{master.host} {master.port}")
+    own = {"port": port, "bind": place.host, "dir": directory}
     lines = [
-        f"port {port}", f"bind {place.host}", "protected-mode no", f"dir {directory}",
-        f"sentinel monitor {SERVICE} {master.host} {master.port} {QUORUM}",
+        f"{name} {own[name]}" if (name := line.split()[0]) in own else line
+        for line in documented.splitlines()
+    ]
+    lines += [
+        "protected-mode no",
         f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
         f"sentinel failover-timeout {SERVICE} 2000",
-        f"sentinel parallel-syncs {SERVICE} 1",
-    ]  # fmt: skip
+    ]
     if password is not None:
         lines.append(f"sentinel auth-pass {SERVICE} {password}")
     path = directory / "sentinel.conf"
     path.write_text("\n".join(lines) + "\n")
     sentinel = launch("sentinel", [*place.prefix, "redis-sentinel", str(path)], directory)
     sentinel.host, sentinel.port = place.host, port
-    wait_for(lambda: "+monitor master" in sentinel.log(), "a sentinel that watches", seconds=20.0)
+    wait_for(
+        lambda: "+monitor master" in sentinel.log() or not sentinel.is_running(), "it watches", seconds=20.0
+    )
+    assert sentinel.is_running(), sentinel.log()
     with redis.Redis(host=place.host, port=port) as connection:
         for name, milliseconds in CLOCKS.items():
             connection.execute_command("SENTINEL", "DEBUG", name, milliseconds)
@@ -289,12 +297,14 @@ class Writer:
 
     A write counts as acknowledged when its SET was answered OK and, on the same connection, WAIT said that
     `replicas` of them have it. Whatever fails is given up and the next number tried; `failures` counts by
-    the class of redis-py's error, or by the first word of an error that it has no class for.
+    the class of redis-py's error, or by the first word of an error that it has no class for. `pause`: seconds
+    between two writes.
     """
 
     client: redis.Redis
     replicas: int = 1
     prefix: str = "key"
+    pause: float = 0.0
     acknowledged: dict[str, str] = field(default_factory=dict)
     failures: dict[str, int] = field(default_factory=dict)
     sent: int = 0
@@ -321,6 +331,7 @@ class Writer:
             try:
                 if self._write(f"{self.prefix}:{n}", f"value {n}"):
                     self.acknowledged[f"{self.prefix}:{n}"] = f"value {n}"
+                self._stopped.wait(self.pause)
             except redis.RedisError as error:
                 kind = type(error).__name__
                 if type(error) is redis.ResponseError:
@@ -350,5 +361,8 @@ class Writer:
     def lost(self, connection: redis.Redis) -> list[str]:
         """The acknowledged keys that a server does not hold as they were acknowledged."""
         names = list(self.acknowledged)
-        found = connection.mget(names) if names else []
+        with connection.pipeline(transaction=False) as pipe:  # no MGET: the keys of a cluster are apart
+            for name in names:
+                pipe.get(name)
+            found = pipe.execute()
         return [name for name, value in zip(names, found, strict=True) if value != self.acknowledged[name]]

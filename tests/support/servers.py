@@ -6,6 +6,7 @@ the programs of the interop tests are themselves checked.
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -59,6 +60,16 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_cluster_port() -> int:
+    """A port for a node of a Redis Cluster, which takes the one 10,000 above it for itself, too."""
+    while True:
+        port = random.randrange(12_000, 22_000)  # below what the system gives to connections
+        with socket.socket() as probe, socket.socket() as bus, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            bus.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 def missing_programs(package: str) -> list[str]:
@@ -210,11 +221,12 @@ def start_redis(
     name: str = "redis",
     environment: Mapping[str, str] | None = None,
     wait: bool = True,
+    ports: Callable[[], int] = free_port,
 ) -> Server:
     """The real redis-server, without persistence, on a port that was free a moment ago."""
     socket_path = directory / "s" if unix else None
     for attempt in range(5):
-        port = free_port()
+        port = ports()
         settings = {"port": str(port), "save": "", "appendonly": "no", "dir": str(directory)}
         if socket_path is not None:
             settings["unixsocket"] = str(socket_path)

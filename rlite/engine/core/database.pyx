@@ -524,6 +524,11 @@ cdef class Database:
         self._all_or_none()
         self.keyspace.swap(a, b, self.held)
 
+    def exchange(self, Keyspace other not None):
+        """As `Keyspace.exchange`, under the locks that are held."""
+        self._all_or_none()
+        self.keyspace.trade(other, self.held)
+
     # --- walking ---
 
     def random_key(self):

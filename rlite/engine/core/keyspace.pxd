@@ -188,4 +188,5 @@ cdef class Keyspace:
     cdef stripe_t* checked(self, int database, int i) except NULL
     cdef Grave flush(self, int database, uint64_t held)
     cdef void swap(self, int a, int b, uint64_t held) noexcept
+    cdef int trade(self, Keyspace other, uint64_t held) except -1
     cdef int _set_policy(self, int wanted) except -1

@@ -530,6 +530,35 @@ cdef void stripe_init(stripe_t* s, const uint64_t* seed, int64_t* total, int dat
     s.observers = 0
 
 
+cdef void trade_lists(entry_t* a, entry_t* b) noexcept nogil:
+    """Exchanges the entries of two lists, by their ends."""
+    cdef entry_t* end
+    cdef int turn
+    a.newer, b.newer = b.newer, a.newer
+    a.older, b.older = b.older, a.older
+    for turn in range(2):
+        end = b if turn else a
+        if end.newer == (a if turn else b):          # the other one was empty, and pointed at itself
+            end.newer = end.older = end
+        else:
+            end.newer.older = end
+            end.older.newer = end
+
+
+cdef void trade_stripes(stripe_t* a, stripe_t* b) noexcept nogil:
+    """Exchanges what two stripes hold (their locks are held). The stripes themselves stay where they are, for some look
+    at them without a lock; and so do their observers."""
+    cdef int which
+    a.table, b.table = b.table, a.table
+    a.heap, b.heap = b.heap, a.heap
+    a.fields, b.fields = b.fields, a.fields
+    a.entry_bytes, b.entry_bytes = b.entry_bytes, a.entry_bytes
+    for which in range(2):
+        trade_lists(&a.ends[which], &b.ends[which])
+    publish(a)
+    publish(b)
+
+
 cdef void free_visited(void* context, entry_t* e) noexcept nogil:
     if e.type:
         free_value(e.type, e.encoding, value_of(e))
@@ -586,10 +615,11 @@ cdef class Grave:
 cdef class Keyspace:
     """All databases of one server. Thread-safe; each method takes the locks it needs.
 
-    databases: how many; stripes: locks, a power of two up to 64.
+    databases: how many; stripes: locks, a power of two up to 64. like: a Keyspace that this one is to be exchanged with:
+    its hash and its policies are taken over, and where values stay compact; `maxmemory` and the log are not.
     """
 
-    def __cinit__(self, int databases=16, int stripes=16):
+    def __cinit__(self, int databases=16, int stripes=16, Keyspace like=None):
         cdef int d, i
         cdef bytes secret = os.urandom(16)
         if stripes < 1 or stripes > MAX_STRIPES or stripes & (stripes - 1):
@@ -601,7 +631,7 @@ cdef class Keyspace:
             raise MemoryError
         self.ks.stripes = stripes
         self.ks.databases = databases
-        memcpy(self.ks.seed, <const char*>secret, 16)
+        memcpy(self.ks.seed, <const char*>secret if like is None else <const char*>like.ks.seed, 16)
         self.ks.locks = <lock_t*>calloc(stripes, sizeof(lock_t))
         self.ks.stripe_of = <stripe_t**>calloc(stripes * databases, sizeof(stripe_t*))
         if self.ks.locks == NULL or self.ks.stripe_of == NULL:
@@ -630,6 +660,14 @@ cdef class Keyspace:
         self.ks.limits.list_size = -2
         self.ks.limits.stream_bytes = 4096
         self.ks.limits.stream_entries = 100
+        if like is not None:
+            self.ks.wall_offset_ms = like.ks.wall_offset_ms
+            self.ks.policy = like.ks.policy
+            self.ks.samples = like.ks.samples
+            self.ks.lfu_log_factor = like.ks.lfu_log_factor
+            self.ks.lfu_decay_minutes = like.ks.lfu_decay_minutes
+            self.ks.max_string = like.ks.max_string
+            self.ks.limits = like.ks.limits
 
     def __dealloc__(self):
         cdef int i
@@ -935,6 +973,41 @@ cdef class Keyspace:
             x.observers, y.observers = y.observers, x.observers
             x.database, y.database = b, a
         self.release(wanted)
+
+    cdef int trade(self, Keyspace other, uint64_t held) except -1:
+        """See `exchange`; `held`: the locks of self that the caller has."""
+        cdef int i
+        cdef bint fine = True
+        cdef uint64_t every = self.all_mask()
+        if other is self:
+            raise ValueError("a keyspace cannot be exchanged with itself")
+        if other.ks.stripes != self.ks.stripes or other.ks.databases != self.ks.databases \
+                or other.ks.seed[0] != self.ks.seed[0] or other.ks.seed[1] != self.ks.seed[1]:
+            raise ValueError("only a keyspace that was made like this one can be exchanged with it")
+        if looks_at_order(self.ks.policy) and not looks_at_order(other.ks.policy):
+            other._set_policy(self.ks.policy)        # here, where nobody waits for it
+        self.acquire(every & ~held)
+        other.acquire(every)
+        with nogil:
+            for i in range(self.ks.stripes * self.ks.databases):
+                trade_stripes(self.ks.stripe_of[i], other.ks.stripe_of[i])
+            if not looks_at_order(other.ks.policy):  # ours may, since a moment ago
+                fine = order_by_use(self.ks)
+        other.release(every)
+        self.release(every & ~held)
+        if not fine:
+            raise MemoryError("not enough memory to put the keys in their order of access")
+        return 0
+
+    def exchange(self, Keyspace other not None):
+        """Exchanges all data with another keyspace, made by `Keyspace(databases, stripes, like=self)`, at one moment: whoever
+        looks sees the one or the other. What is no data stays: locks, observers, limits, counters, the log.
+
+        What was here is in `other` then: nobody else uses that, and `Database(other, 0).flush(True).bury()` frees it without
+        the GIL. Takes every lock; who holds them calls `Database.exchange`. Raises ValueError for one that was not made like
+        this one.
+        """
+        self.trade(other, 0)
 
     cdef uint64_t all_mask(self) noexcept:
         return (<uint64_t>1 << self.ks.stripes) - 1 if self.ks.stripes < 64 else ~<uint64_t>0

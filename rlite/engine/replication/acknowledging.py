@@ -1,4 +1,4 @@
-"""What a replica tells its master: up to where it has applied the stream, and up to where its log has it on disk.
+"""What a replica tells its master: how far it has applied the stream, and how far its log has it on disk.
 
 The log counts what is on disk in bytes of its files, the master in bytes of the stream: pairs of both are
 noted as they come about, and looked up once the files are that far. Used by the link's thread alone.
