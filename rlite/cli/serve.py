@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -115,11 +116,11 @@ def shown(config: Config, name: str) -> str:
 
 def run(config: Config, port_file: Path | None) -> int:
     """Serves until it is told to stop. Returns the exit code; raises RliteError where it cannot start."""
-    from rlite.engine.logs import set_up
+    from rlite.engine.logs import follow_role, set_up
     from rlite.engine.persistence.replaying import StoppedError
     from rlite.engine.server import Server
 
-    set_up(config.text("loglevel"), config.text("logfile"))
+    set_up(config.text("loglevel"), config.text("logfile"), config.text("log-format"))
     log = logging.getLogger("rlite")
     for warning in config.warnings:
         log.warning("%s", warning)
@@ -128,6 +129,8 @@ def run(config: Config, port_file: Path | None) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     started = time.monotonic()
     server = Server(config)
+    known = weakref.ref(server)  # the log outlives it, and must not keep it
+    follow_role(lambda: "M" if (there := known()) is None else there.role)
     asked = server.asked_to_stop
     received: list[str] = []
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -139,6 +139,8 @@ _ROWS = (
     D("databases", I, "16", "Databases to SELECT from.", mutable=False, low=1, high=INT_MAX),
     D("requirepass", T, "", "Password that clients must give.", sensitive=True),
     D("loglevel", C, "notice", "How much is logged.", choices=("debug", "verbose", "notice", "warning")),
+    D("log-format", C, "redis", "Form of the log's lines; json and logfmt have an event a line.",
+      mutable=False, choices=("redis", "json", "logfmt")),
     D("logfile", T, "", "Where the log goes; empty for standard error.", mutable=False),
     D("dir", T, "", "Directory of the data files.", protected=True),
     D("pidfile", T, "", "File that holds the process id while the server runs.", mutable=False),

@@ -255,6 +255,11 @@ class Server:
     def port(self) -> int:
         return self.context.port
 
+    @property
+    def role(self) -> str:
+        """As Redis's log lines say it: M for a master, S for a replica."""
+        return "M" if self.replication.master is None else "S"
+
     # --- life ---
 
     def start(self) -> None:

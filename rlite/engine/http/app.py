@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as HttpRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rlite.engine.errors import CommandError
 from rlite.engine.http import guarding, keys, looking, problems, upstash
@@ -32,8 +33,10 @@ INTERNAL = ProblemError(500, "INTERNAL", "an internal error; the server's log ha
 Executors = Mapping[Place, Executor]
 
 
-def make_app(api: Api, executors: Executors) -> Starlette:
-    """The application of one server."""
+def make_app(api: Api, executors: Executors) -> ASGIApp:
+    """The application of one server. Routes are found by the path as it was sent, its percent-encoding on:
+    a key may have slashes, line ends and whatever else in it.
+    """
     for module in (looking, keys, upstash):
         assert module
     routes = [
@@ -42,11 +45,19 @@ def make_app(api: Api, executors: Executors) -> Starlette:
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: not_routed})
     app.router.redirect_slashes = False
-    return app
+
+    async def whole(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "path": scope["raw_path"].decode("latin-1")}, receive, send)
+
+    return whole
 
 
-async def not_routed(_request: HttpRequest, fault: Exception) -> Response:
+async def not_routed(http: HttpRequest, fault: Exception) -> Response:
     assert isinstance(fault, HTTPException)
+    try:
+        check_head(http)
+    except ProblemError as problem:
+        return failure(problem, Errors.PROBLEM)
     code, detail = {
         404: ("NOT_FOUND", "there is nothing at this path; /api/openapi.json says what there is"),
         405: ("METHOD_NOT_ALLOWED", "this path does not take this method"),
@@ -89,9 +100,15 @@ async def respond(api: Api, executors: Executors, route: Route, http: HttpReques
     return sent(answer, http.headers.get("accept-encoding", ""))
 
 
+def check_head(http: HttpRequest) -> None:
+    scope = http.scope
+    guarding.check_head(scope["raw_path"], scope["query_string"], scope["headers"])
+
+
 def let_in(api: Api, route: Route, http: HttpRequest) -> None:
     """Raises ProblemError for who may not ask."""
     config = api.server.config
+    check_head(http)
     if route.open:
         return
     token = config.text("http-token") or config.text("requirepass")

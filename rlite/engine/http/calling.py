@@ -28,7 +28,7 @@ Note = Callable[[Client, Sequence[bytes], int], None]  # a call that took so man
 OF_A_CONNECTION = frozenset({
     "AUTH", "HELLO", "SELECT", "RESET", "QUIT", "MULTI", "EXEC", "DISCARD", "WATCH", "UNWATCH", "MONITOR",
     "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "SUNSUBSCRIBE", "SYNC", "PSYNC",
-    "REPLCONF", "DEBUG", "CLIENT REPLY", "CLIENT TRACKING", "CLIENT CACHING", "CLIENT SETNAME",
+    "REPLCONF", "DEBUG", "CLIENT REPLY", "CLIENT SETNAME",
     "CLIENT SETINFO", "CLIENT NO-EVICT", "CLIENT NO-TOUCH",
 })  # fmt: skip
 READS_OF_STREAMS = frozenset({"XREAD", "XREADGROUP"})  # block only when asked to

@@ -17,6 +17,7 @@ from rlite.engine.http.routes import Route
 from rlite.engine.http.schemas import InvalidError, check, from_text
 
 MAX_BODY = 8 << 20  # bytes
+MAX_HEAD = 16 << 10  # bytes of a request's line and headers
 KEYS = b"/api/keys/"
 BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 MAX_DEPTH_TEXT = "the body is nested too deep"
@@ -109,6 +110,15 @@ def query_of(raw: bytes, route: Route) -> Mapping[str, Any]:
         except InvalidError as fault:
             raise bad_request(str(fault)) from None
     return values
+
+
+def check_head(raw_path: bytes, query: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """A head too large that comes in parts is stopped by the server below; one that comes at once, here."""
+    if len(raw_path) + len(query) + sum(len(name) + len(value) + 4 for name, value in headers) > MAX_HEAD:
+        raise ProblemError(
+            431, "HEAD_TOO_LARGE", f"a request's line and headers may have {MAX_HEAD} bytes",
+            {"Connection": "close"},
+        )  # fmt: skip
 
 
 def check_media_type(header: str) -> None:

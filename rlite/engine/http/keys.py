@@ -72,27 +72,35 @@ def list_keys(api: Api, request: Request) -> Answer:
     )
 
 
-def read(session: Session, key: bytes, cursor: str, count: int) -> tuple[str, int, int, Page]:
-    """Type, milliseconds left (-1: it stays), size and a part of the value. Raises ProblemError."""
+def read(
+    session: Session, key: bytes, cursor: str, count: int, *, watched: bool = False
+) -> tuple[str, int, int, Page]:
+    """Type, milliseconds left (-1: it stays), size and a part of the value, of one moment.
+
+    watched: the key is, so what happens between is found out later (EXEC here would end that). Raises
+    ProblemError.
+    """
     for last in (False,) * (TRIES - 1) + (True,):
         kind = session.call(b"TYPE", key).text
         if kind == "none":
             raise missing()
         words, page = SHAPES[kind].read(key, cursor, count)
-        if kind == "string" and session.call(b"STRLEN", key) > MAX_STRING:
-            raise ProblemError(
-                413, "TOO_LARGE", f"the string is longer than {MAX_STRING} bytes; GETRANGE reads parts of it"
-            )
+        commands = ((b"PTTL", key), (SHAPES[kind].size, key), words)
         try:
-            replies = session.transaction((b"PTTL", key), (SHAPES[kind].size, key), words)
-        except CommandError as fault:
+            if kind == "string" and session.call(b"STRLEN", key) > MAX_STRING:
+                raise ProblemError(
+                    413, "TOO_LARGE", f"it is longer than {MAX_STRING} bytes; GETRANGE reads parts of it"
+                )
+            replies = (
+                [session.call(*each) for each in commands] if watched else session.transaction(*commands)
+            )
+        except CommandError as fault:  # it has become of another type
             if last or not fault.text.startswith("WRONGTYPE"):
                 raise
             continue
-        if replies is None:  # it is watched, and others have changed it
-            raise precondition("If-Match or If-None-Match")
+        assert replies is not None, key
         left, size, reply = replies
-        if left == -2:
+        if left == -2 or reply is None:
             raise missing()
         return kind, left, size, page(reply)
     raise AssertionError("unreachable")
@@ -146,7 +154,7 @@ def check_preconditions(session: Session, request: Request) -> bool:
         return False
     session.call(b"WATCH", request.key)
     try:
-        kind, _, _, page = read(session, request.key, "0", MAX_COUNT)
+        kind, _, _, page = read(session, request.key, "0", MAX_COUNT, watched=True)
         there = {"*"} if page.next else {tag_of(kind, SHAPES[kind], page.value), "*"}
     except ProblemError as problem:
         if problem.status == 413:

@@ -15,6 +15,7 @@ COMMON = {
     403: "What this server does not allow.",
     408: "The request took too long to come.",
     421: "The Host header names none of this server's hosts.",
+    431: "The request's line and headers are too large.",
     500: "A fault of the server, which its log describes.",
     503: "Not now: the server loads, stops, or holds commands up.",
 }

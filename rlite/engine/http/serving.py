@@ -21,15 +21,16 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from rlite.engine.http import problems
 from rlite.engine.http.api import Api
 from rlite.engine.http.app import make_app
+from rlite.engine.http.guarding import MAX_HEAD
 from rlite.engine.http.problems import ProblemError
 from rlite.engine.http.routes import Place
 
 log = logging.getLogger("rlite")
 MAX_CONNECTIONS = 64
-MAX_HEAD = 16 << 10  # bytes of a request's line and headers
 HEAD_SECONDS = 10.0  # in which they must have come
 KEEP_ALIVE_SECONDS = 75
 READ_SECONDS = 30.0  # how long a peer may let its answer wait
+LINGER_SECONDS = 1.0  # how long a connection that is refused is read from
 COMMAND_THREADS = 2
 START_SECONDS = 10.0
 STOP_SECONDS = 2  # answers under way have so long when the server stops
@@ -43,6 +44,7 @@ class Connection(H11Protocol):
         self._api = api
         self._head_timer: asyncio.TimerHandle | None = None
         self._read_timer: asyncio.TimerHandle | None = None
+        self._end_timer: asyncio.TimerHandle | None = None  # set once it is refused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -55,13 +57,19 @@ class Connection(H11Protocol):
             self._time_head()
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._time_head()
+        if self._end_timer is None:
+            super().data_received(data)
+            self._time_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.conn.trailing_data[0]:  # the beginning of a further request has come with the one before
+            self._time_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._api.connections = len(self.connections)
-        for timer in (self._head_timer, self._read_timer):
+        for timer in (self._head_timer, self._read_timer, self._end_timer):
             if timer is not None:
                 timer.cancel()
 
@@ -94,8 +102,10 @@ class Connection(H11Protocol):
             self._refuse(ProblemError(408, "TOO_SLOW", f"no request came within {HEAD_SECONDS:g} s"))
 
     def _refuse(self, problem: ProblemError) -> None:
-        """Says why, and ends the connection."""
-        if self.transport.is_closing():
+        """Says why, and ends the connection: a little later, so that what still comes in does not have the
+        system throw away what is on its way to the peer.
+        """
+        if self.transport.is_closing() or self._end_timer is not None:
             return
         document = json.dumps(problem.document()).encode()
         head = (
@@ -104,7 +114,8 @@ class Connection(H11Protocol):
             f"Connection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + document)
-        self.transport.close()
+        self.transport.write_eof()
+        self._end_timer = self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
 
 class HttpServer:
