@@ -140,7 +140,7 @@ def test_a_promotion_while_the_base_of_the_log_is_written_is_in_it(
     assert load(killed).get("later") is None
 
 
-def test_a_stop_before_the_log_has_begun_anew_leaves_a_directory_to_start_from(tmp_path: Path) -> None:
+def test_a_stop_before_the_log_has_begun_anew_waits_for_its_base(tmp_path: Path) -> None:
     directory = tmp_path / "data"
     directory.mkdir()
     kept = Kept(directory)
@@ -149,8 +149,7 @@ def test_a_stop_before_the_log_has_begun_anew_leaves_a_directory_to_start_from(t
     kept.engine.close()
     assert verdict(directory) is Verdict.FINE
     found = load(directory)
-    assert found.result.previous
-    assert (found.get("ours") is None) == (found.result.previous == NEW)
+    assert (found.get("ours"), found.get("theirs"), found.result.previous) == (None, b"1", NEW)
 
 
 def test_without_a_log_a_synchronisation_is_one_of_names_and_numbers(tmp_path: Path) -> None:

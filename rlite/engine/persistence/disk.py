@@ -248,9 +248,8 @@ class Disk:
         """Writes what is left, and lets the directory go. Nobody changes anything any longer."""
         with self._changing:
             self._closed = True
-            child = self.forks.current
-            if child is not None and self._rewriter is not None and self._rewriter.beginning:
-                child.ended.wait()  # without its base the log is none
+            if self._rewriter is not None:
+                self._rewriter.before_stop()
             self.forks.cancel()
             self.save_at_end(save)
             if self._journal is not None:
