@@ -13,6 +13,7 @@ from support.servers import wait_for
 
 from rlite.engine.config import Config
 from rlite.engine.core.database import Database
+from rlite.engine.core.feed import Feed
 from rlite.engine.persistence.disk import Disk
 from rlite.engine.persistence.history import HistoryError, HistoryFiles
 from rlite.engine.persistence.reading import Verdict
@@ -150,6 +151,20 @@ def test_a_stop_before_the_log_has_begun_anew_waits_for_its_base(tmp_path: Path)
     assert verdict(directory) is Verdict.FINE
     found = load(directory)
     assert (found.get("ours"), found.get("theirs"), found.result.previous) == (None, b"1", NEW)
+
+
+def test_the_stream_in_memory_is_of_the_new_history_alone_even_at_the_same_offset(here: Kept) -> None:
+    here.log.stream(1 << 20, 0)
+    here.execute("SET", "ours", 1)
+    offset = here.log.offset
+    feed = Feed(here.log)
+    assert feed.join(0)
+    exchange(here, NEW, offset)
+    assert feed.overrun
+    feed.leave()
+    assert not feed.join(0)
+    assert feed.join(offset)
+    feed.leave()
 
 
 def test_without_a_log_a_synchronisation_is_one_of_names_and_numbers(tmp_path: Path) -> None:

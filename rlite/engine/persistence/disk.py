@@ -217,7 +217,7 @@ class Disk:
         if self._journal is not None:
             self._journal.forsake()
         server.replication_id, server.former_id, server.former_end = replication_id, "", 0
-        server.log.start_at(offset)
+        server.log.start_at(offset, anew=True)
         server.log.reselect()
         if self._rewriter is not None and server.rewriter is not None:
             self._rewriter.begin_anew()
