@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.journals import named
 from support.logs import HISTORY, Log, directory, kept, resp
 
 from rlite.engine.persistence import layout, manifest
@@ -538,3 +539,23 @@ def test_what_was_salvaged_is_loaded_by_a_server(tmp_path: Path, damage: str) ->
     repaired(place, SALVAGE)
     assert fine(place)
     assert load(tmp_path).result.commands == (20 if damage == "a missing segment" else 29)
+
+
+def test_who_has_what_salvage_gave_up_cannot_go_on_from_there(tmp_path: Path) -> None:
+    """A replica that holds the lost record would keep it for ever; one before it is given the rest."""
+    logs: list[Log] = []
+    for letter in "abc":
+        first = logs[-1].offset if logs else 0
+        logs.append(Log(history=letter * 40, first=first, salt=ord(letter)).fill(3))
+    place = directory(tmp_path, logs)
+    path = place / "appendonly.2.aof"
+    broken = bytearray(path.read_bytes())
+    broken[logs[1].bounds[1] + 40] ^= 1
+    path.write_bytes(broken)
+    repaired(place, SALVAGE)
+    assert fine(place)
+    found = [read_header((place / f"appendonly.{n}.aof").read_bytes()).history for n in (1, 2, 3)]
+    assert found[0] == "a" * 40
+    assert found[1] == found[2]
+    assert found[1] not in ("a" * 40, "b" * 40, "c" * 40)
+    assert named(tmp_path).history == found[1]

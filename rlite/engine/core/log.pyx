@@ -621,13 +621,13 @@ cdef class Log:
         rl_store_int(&l.on, 1)
         return here
 
-    def start_at(self, int64_t offset):
-        """The history goes on at an offset that is not the one it had come to: what the backlog holds is of no use then,
-        and who reads it is let go. Every stripe is locked, or nobody is there yet."""
+    def start_at(self, int64_t offset, bint anew=False):
+        """The history goes on at an offset that is not the one it had come to, or (anew) another one begins: what the
+        backlog holds is of no use then, and who reads it is let go. Every stripe is locked, or nobody is there yet."""
         cdef log_t* l = self.log
         cdef int i
         rl_spin_lock(&l.lock)
-        if offset != l.offset:
+        if offset != l.offset or anew:
             rl_store(&l.offset, offset)
             if l.backlog.on:
                 for i in range(l.backlog.joined):

@@ -217,7 +217,7 @@ class Disk:
         if self._journal is not None:
             self._journal.forsake()
         server.replication_id, server.former_id, server.former_end = replication_id, "", 0
-        server.log.start_at(offset)
+        server.log.start_at(offset, anew=True)
         server.log.reselect()
         if self._rewriter is not None and server.rewriter is not None:
             self._rewriter.begin_anew()
@@ -248,9 +248,8 @@ class Disk:
         """Writes what is left, and lets the directory go. Nobody changes anything any longer."""
         with self._changing:
             self._closed = True
-            child = self.forks.current
-            if child is not None and self._rewriter is not None and self._rewriter.beginning:
-                child.ended.wait()  # without its base the log is none
+            if self._rewriter is not None:
+                self._rewriter.before_stop()
             self.forks.cancel()
             self.save_at_end(save)
             if self._journal is not None:

@@ -96,7 +96,8 @@ class Journal:
         self.base_bytes = 0  # of all files when the log was last rewritten
         self._closed_bytes = 0  # of all files but the segment that is being written
         self._next = 1
-        self._stopping = threading.Event()
+        self._stopping = False
+        self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._trouble = 0  # errno that was told of already
         self._policy = ""
@@ -195,7 +196,8 @@ class Journal:
 
     def close(self) -> None:
         """As `end`, for good. Nobody changes anything any longer."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
         with self.changing:
@@ -354,9 +356,17 @@ class Journal:
 
     # --- twice a second ---
 
+    def look_now(self) -> None:
+        """Has the log's thread look at once. Waits for nothing."""
+        self._wake.set()
+
     def _watch(self) -> None:
         synced = time.monotonic()
-        while not self._stopping.wait(TICK_SECONDS):
+        while True:
+            self._wake.wait(TICK_SECONDS)
+            self._wake.clear()
+            if self._stopping:
+                return
             now = time.monotonic()
             may = self.syncing and (self._policy != "no" or now - synced >= LAZY_SECONDS)
             if may:

@@ -117,8 +117,11 @@ def recover(found: Plan, server: Context, progress: Loading, *, truncated: bool 
 
 
 def _snapshot(path: Path, server: Context, progress: Loading) -> Recovered:
-    """A snapshot and nothing behind it: what has expired since is left out."""
-    loaded = load_snapshot(path, server.keyspace, progress, now_ms=time.time_ns() // 1_000_000)
+    """A snapshot and nothing behind it: what has expired since is left out, but by a replica, whose master
+    says what has.
+    """
+    now_ms = None if server.config.master() is not None else time.time_ns() // 1_000_000
+    loaded = load_snapshot(path, server.keyspace, progress, now_ms=now_ms)
     history = snapshot.History.of(loaded)
     if history is None:
         return Recovered(Source.SNAPSHOT, snapshot=loaded)

@@ -17,7 +17,17 @@ from rlite.engine.persistence import foreign, layout, redis_manifest, segment
 from rlite.engine.persistence.check import Checked, Report, check
 from rlite.engine.persistence.layout import Form, Layout, Part, Role
 from rlite.engine.persistence.manifest import Manifest
-from rlite.engine.persistence.reading import PIECE, Fault, Kind, Reading, Tick, Verdict, no_tick, opened
+from rlite.engine.persistence.reading import (
+    PIECE,
+    Fault,
+    Kind,
+    Reading,
+    Tick,
+    Verdict,
+    no_tick,
+    opened,
+    read_segment,
+)
 from rlite.engine.persistence.segment import Header, HeaderError
 
 
@@ -235,6 +245,11 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool, salva
     changes: list[Change] = []
     headers: dict[str, Header] = {}
     said = working.ours
+    # Who has the history up to behind the damage has what is no longer here, and must not go on with it: from
+    # there on it gets a name that nobody knows.
+    damaged = {fault.path for fault in before.damage if salvage and not _of_header_alone(fault)}
+    inside = damaged <= {checked.part.path for checked in before.files}
+    afresh = os.urandom(20).hex() if damaged and not inside else ""
     least = said.base_offset if said is not None else 0
     led = said is not None and said.base is not None
     for checked in before.files:
@@ -253,6 +268,10 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool, salva
         if reading is None or header is None:
             changes.append(_aside(checked))
             continue
+        if part.path in damaged and not afresh:
+            afresh = os.urandom(20).hex()
+        if afresh:
+            header = replace(header, history=afresh)
         headers[part.path.name] = header
         changes += _of_segment(checked, reading, header)
         if reading.offset_end is not None:
@@ -265,6 +284,11 @@ def _changes(working: Layout, before: Report, kept: Report, *, anew: bool, salva
     elif working.form is Form.REDIS:
         changes += _redis_manifest(working, anew=anew)
     return changes
+
+
+def _of_header_alone(fault: Fault) -> bool:
+    """Whether no record is lost with it."""
+    return fault.kind is Kind.HEADER and fault.end <= segment.SIZE
 
 
 def _header(
@@ -440,7 +464,7 @@ def _rebuilt(bare: Layout, wish: Wish) -> Layout:
     older = [head for head in known if head.history != history]
     since = [head.first for head in known if head.history == history]
     new = Manifest(
-        history, base.name if base else None, first.first if base is not None and first is not None else 0,
+        history, base.name if base else None, _base_offset(paths[0]) if base is not None and paths else 0,
         tuple(path.name for path in paths), older[-1].history if older else "",
         since[0] if older and since else 0,
     )  # fmt: skip
@@ -450,6 +474,16 @@ def _rebuilt(bare: Layout, wish: Wish) -> Layout:
     )
     faults: tuple[Fault, ...] = ()
     return replace(bare, ours=new, parts=parts, faults=faults, missing=())
+
+
+def _base_offset(path: Path) -> int:
+    """The offset of the base that a segment continues, or one behind which nothing is missing: that of its
+    first record. (Its header may say less: it was made ahead.)
+    """
+    reading = read_segment(path)
+    if reading.first_offset is not None:
+        return reading.first_offset
+    return reading.header.first if reading.header is not None else 0
 
 
 def _begins_late(paths: list[Path]) -> bool:

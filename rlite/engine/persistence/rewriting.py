@@ -158,6 +158,8 @@ class Rewriter:
         """
         journal, server = self._journal, self._journal.server
         with journal.changing:
+            if self._started is not None or journal.log.filing:
+                return
             journal.log.end_file()
             journal.manifest = said = Manifest(
                 server.replication_id, previous=server.former_id, previous_end=server.former_end
@@ -191,12 +193,30 @@ class Rewriter:
             journal.note_sizes()
 
     def begin_anew(self) -> None:
-        """The files were forsaken: what a child writes for them is of no use, and a log begins with the next
-        look. With every stripe locked; waits for nothing.
+        """The files were forsaken: what a child writes for them is of no use, and a log begins anew, in the
+        log's thread. With every stripe locked; waits for nothing.
         """
         self._forks.cancel(self._journal.PURPOSE, wait=False)
         self._retry_at = 0.0
         self.scheduled = True
+        self._journal.look_now()
+
+    def before_stop(self) -> None:
+        """A log that has no base yet, or is to begin, gets its base: without, it is none. Nobody changes
+        anything any longer.
+        """
+        journal = self._journal
+        for _ in range(2):  # the child that is there may be of a log that was forsaken since
+            child = self._forks.current
+            if child is not None and self.beginning:
+                child.ended.wait()
+            if journal.server.rewriter is not self or journal.log.filing:
+                return
+            self._forks.cancel()
+            try:
+                self.begin_log()
+            except (ChildBusyError, KeyspaceBusyError, OSError) as fault:
+                LOG.warning("the log has not begun: %s", getattr(fault, "strerror", None) or fault)
 
     def _undo(self, begun: Begun, former: Manifest) -> None:
         """Takes back a segment that nothing was written to."""
