@@ -37,8 +37,8 @@ class Master(NamedTuple):
 
 
 class Following:
-    """master: None where this server is one itself; database: which one the stream has selected; received:
-    bytes that came over all links.
+    """master: None where this server is one itself; database: which one the stream had selected when the link
+    was lost; received: bytes that came over all links.
 
     let_go: disconnects the replicas of this server, so that they ask again where they stand.
     """
@@ -48,7 +48,6 @@ class Following:
         self._disk = disk
         self.master: Master | None = None
         self.link: Link | None = None
-        self.offset = 0
         self.database = 0
         self.received = 0
         self._let_go = let_go
@@ -135,13 +134,13 @@ class Following:
 
     def asked(self) -> tuple[str, int]:
         """What PSYNC asks for: the history and the offset behind which it is to go on; "": everything."""
-        return (self.server.replication_id, self.offset) if self._resumable else ("", -1)
+        return (self.server.replication_id, self.server.log.offset) if self._resumable else ("", -1)
 
     def begins(self, whole: "Whole", database: int, loaded: "Loaded") -> None:
         """The data are the master's now. Under every lock."""
         self._disk.restart_log(whole.history, whole.offset)
         self._disk.saves.note_load(loaded)
-        self.offset, self.database = whole.offset, database
+        self.database = database
         self._resumable = True
         self._let_go()
 
@@ -151,9 +150,9 @@ class Following:
             self._disk.turn_history(rest.history, under=held)
             self._let_go()
 
-    def applied(self, offset: int, database: int) -> None:
-        self.offset, self.database = offset, database
-        self.server.log.start_at(offset)
+    def forget(self) -> None:
+        """The data may not be what the master's are at any offset: the next link asks for everything."""
+        self._resumable = False
 
     def changed(self) -> None:
         """The link is up, or down."""
@@ -171,7 +170,10 @@ class Following:
         master, link = self.master, self.link
         assert master is not None
         state = State.CONNECT if link is None else link.state
-        host, offset = master.host.encode("utf-8", "surrogateescape"), self.offset if self.up else -1
+        host, offset = (
+            master.host.encode("utf-8", "surrogateescape"),
+            self.server.log.offset if self.up else -1,
+        )
         return [b"slave", host, master.port, state.value.encode(), offset]
 
     def info(self) -> dict[str, object]:
@@ -191,8 +193,8 @@ class Following:
             "master_link_status": "up" if up else "down",
             "master_last_io_seconds_ago": int(now - last) if last else -1,
             "master_sync_in_progress": int(transfer is not None),
-            "slave_read_repl_offset": self.offset if read is None else read,
-            "slave_repl_offset": self.offset,
+            "slave_read_repl_offset": self.server.log.offset if read is None else read,
+            "slave_repl_offset": self.server.log.offset,
         }
         if transfer is not None:
             share = transfer.read / transfer.size if transfer.size > 0 else 0.0
