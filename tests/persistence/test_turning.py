@@ -5,6 +5,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.journals import named
@@ -13,15 +14,17 @@ from support.recovering import load
 from support.servers import wait_for
 
 from rlite.engine import Engine
-from rlite.engine.commands.context import Context
 from rlite.engine.core.database import Database, KeyspaceBusyError
 from rlite.engine.errors import CommandError
 from rlite.engine.persistence import check, layout, manifest
-from rlite.engine.persistence.disk import Disk
 from rlite.engine.persistence.history import HistoryFiles
-from rlite.engine.persistence.journal import Journal
 from rlite.engine.persistence.outcome import DamageError
 from rlite.engine.persistence.reading import Verdict
+
+if TYPE_CHECKING:
+    from rlite.engine.commands.context import Context
+    from rlite.engine.persistence.disk import Disk
+    from rlite.engine.persistence.journal import Journal
 
 NEW, NEWER = "b" * 40, "c" * 40
 
@@ -97,7 +100,7 @@ def test_a_turn_under_locks_waits_for_nothing_and_nothing_behind_it_is_written_t
     answered = threading.Event()
     with here.journal.changing:  # as by somebody who begins a rewrite: the segment cannot come
         db = here.held()
-        here.disk.turn_history(NEW, under=db)
+        here.disk.turn_history(NEW, locked=True)
         db.unlock()
         assert here.server.replication_id == NEW
         writer = threading.Thread(target=lambda: (here.execute("SET", "b", 2), answered.set()))
@@ -119,10 +122,10 @@ def test_a_second_turn_before_the_first_one_is_in_the_files(here: Kept) -> None:
     end = here.log.offset
     with here.journal.changing:
         db = here.held()
-        here.disk.turn_history(NEW, under=db)
+        here.disk.turn_history(NEW, locked=True)
         here.log.append(0, [b"SET", b"b", b"2"])
         second = here.log.offset
-        here.disk.turn_history(NEWER, under=db)
+        here.disk.turn_history(NEWER, locked=True)
         here.log.append(0, [b"SET", b"c", b"3"])
         db.unlock()
         assert (here.server.former_id, here.server.former_end) == (NEW, second)
@@ -150,7 +153,7 @@ def test_a_rewrite_that_a_turn_overtakes_begins_again_later(here: Kept) -> None:
     worker = threading.Thread(target=rewrite)
     worker.start()
     wait_for(lambda: len(named(here.directory).segments) == 2, "the rewrite, which waits for the locks")
-    here.disk.turn_history(NEW, under=db)
+    here.disk.turn_history(NEW, locked=True)
     db.unlock()
     worker.join()
     assert failed

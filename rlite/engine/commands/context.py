@@ -136,6 +136,10 @@ class Replication(Protocol):
         """Host and port of the master; None: this is one."""
 
     @property
+    def resumable(self) -> bool:
+        """Whether the data are a master's, at the offset where the log is."""
+
+    @property
     def link_up(self) -> bool:
         """Whether the stream of the master is coming in."""
 

@@ -639,7 +639,8 @@ cdef class Log:
     cdef void _begin_segment(self, int fd, int64_t size, uint32_t seed) noexcept:
         self.log.fd = fd
         self.log.seed = seed
-        self.log.database = -1
+        if not rl_load_int(&self.log.following):
+            self.log.database = -1
         self.log.open_at = NONE
         self.log.reserved = size
         rl_store(&self.log.segment_bytes, size)
@@ -729,7 +730,8 @@ cdef class Log:
         cdef int64_t offset, record_end
         rl_spin_lock(&l.lock)
         offset, record_end = l.offset, l.record_end
-        l.database = -1
+        if not rl_load_int(&l.following):
+            l.database = -1
         if l.filing and not l.divided:
             l.parted, l.fresh = l.fresh, l.parted
             l.parted_offset = offset
@@ -803,7 +805,9 @@ cdef class Log:
         with nogil:
             pthread_mutex_lock(&self.log.file_mutex)
             if self.log.fd >= 0:
-                error = flush(self.log)
+                error = rl_load_int(&self.log.lost)        # what follows something that is missing must not be there
+                if not error:
+                    error = flush(self.log)
                 if not error:
                     error = sync(self.log)
                 rl_trim(self.log.fd)
@@ -840,7 +844,8 @@ cdef class Log:
         l.backlog.limit = limit
         if not l.backlog.on:
             fine = backlog_begin(&l.backlog, l.offset)
-            l.database = -1
+            if not rl_load_int(&l.following):
+                l.database = -1
         rl_spin_unlock(&l.lock)
         if not fine:
             raise MemoryError
@@ -856,9 +861,11 @@ cdef class Log:
         rl_store_int(&l.on, l.filing or l.backlog.on)
 
     def reselect(self):
-        """Whatever comes next is led by its SELECT: somebody begins to read here. Every stripe is locked."""
+        """Whatever comes next is led by its SELECT: somebody begins to read here. Every stripe is locked. A master's stream
+        stays as it is: `selected` says what there is to know."""
         rl_spin_lock(&self.log.lock)
-        self.log.database = -1
+        if not rl_load_int(&self.log.following):
+            self.log.database = -1
         rl_spin_unlock(&self.log.lock)
 
     def say(self, words):
@@ -920,6 +927,17 @@ cdef class Log:
     def record_end(self):
         """Offset behind the last record: what follows was for replicas only."""
         return self.log.record_end
+
+    @property
+    def selected(self):
+        """The database that the stream has selected; who follows a master's sets it, under the locks of what it runs."""
+        return max(self.log.database, 0)
+
+    @selected.setter
+    def selected(self, int database):
+        rl_spin_lock(&self.log.lock)
+        self.log.database = database
+        rl_spin_unlock(&self.log.lock)
 
     @property
     def divided(self):

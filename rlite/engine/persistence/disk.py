@@ -41,6 +41,7 @@ class Disk:
         self._owned: DirectoryLock | None = None
         self._changing = threading.Lock()  # held while it loads, begins or ends a log, or closes
         self._closed = False
+        self.resumable = False  # what was loaded is what the server's id and the log's offset say
         server.config.subscribe("appendonly", self._turn_log)
 
     # --- start ---
@@ -66,6 +67,7 @@ class Disk:
                 self._owned = loading.own(server.config)
             found = loading.load(server, server.loading)
             self.saves.note_load(found.snapshot)
+            self._go_on_from(found)
             if server.config.flag("appendonly"):
                 self._begin_log(found)
         for watchers in list(server.watchers.values()):
@@ -74,6 +76,24 @@ class Disk:
         server.keyspace.loading = False
         server.loading = None
         server.gate.open()
+
+    def _go_on_from(self, found: Recovered) -> None:
+        """Has the server stand where what was loaded does in its history."""
+        server, said = self._server, found.manifest
+        if said is None:
+            return
+        if server.config.master() is not None:
+            # A master will say whether it goes on from here: so the history is still the one that it was.
+            server.replication_id = said.history
+            if said.previous:
+                server.former_id, server.former_end = said.previous, min(said.previous_end, found.offset)
+            self.resumable = True
+        else:
+            # What the end of the process took from the log, a replica may have: a history of that name would
+            # mean two things.
+            server.former_id, server.former_end = said.history, found.offset
+        server.log.start_at(found.offset)
+        server.log.selected = found.selected
 
     def _begin_log(self, found: Recovered) -> None:
         journal = self._new_journal()
@@ -95,10 +115,14 @@ class Disk:
     # --- while it serves ---
 
     def _history(self) -> History | None:
-        """Where the data stand, under every lock."""
-        if self._server.journal is None:
+        """Where the data stand, under every lock; None: in no history, nobody has counted what changed."""
+        server = self._server
+        counted = server.journal is not None
+        if server.replication is not None:
+            counted = counted or server.replication.resumable
+        if not counted:
             return None
-        return History(self._server.replication_id, self._server.log.offset)
+        return History(server.replication_id, server.log.offset, server.log.selected)
 
     def history(self) -> HistoryFiles | None:
         """The files of the log as far as they can be read back; whoever gets them closes them."""
@@ -155,16 +179,16 @@ class Disk:
 
     # --- histories ---
 
-    def turn_history(self, replication_id: str = "", *, under: Database | None = None) -> None:
+    def turn_history(self, replication_id: str = "", *, locked: bool = False) -> None:
         """The data go on as they are, under another replication id (none given: a new one); who has the
         former history up to here may continue it.
 
-        under: a Database that holds every lock. Then nothing is waited for, and the files follow by
-        themselves, in a moment; without, they say it when this returns. Raises KeyspaceBusyError (no change).
+        locked: the caller holds every lock. Then nothing is waited for, and the files follow by themselves,
+        in a moment; without, they say it when this returns. Raises KeyspaceBusyError (no change).
         """
         server, journal = self._server, self._journal
-        holder = under if under is not None else Database(server.keyspace, 0)
-        if under is None:
+        holder = Database(server.keyspace, 0)
+        if not locked:
             holder.lock_all()
         try:
             replication_id = replication_id or os.urandom(20).hex()
@@ -173,11 +197,11 @@ class Disk:
             else:
                 server.go_on_as(replication_id, server.log.divide()[0])
         finally:
-            if under is None:
+            if not locked:
                 holder.unlock()
         if journal is None or not journal.turning:
             return
-        if under is None:
+        if not locked:
             journal.complete_turn()
         else:
             threading.Thread(target=journal.complete_turn, name="log-turn", daemon=True).start()

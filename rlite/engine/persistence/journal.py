@@ -121,10 +121,12 @@ class Journal:
             # Who wrote them may have been killed before it had synced: what is shown from now on must stay.
             for name in before.segments:
                 files.sync_file(self.path(name))
-            self.manifest = replace(
-                before, history=self.server.replication_id, previous=before.history,
-                previous_end=past.offset,
-            )  # fmt: skip
+            self.manifest = before
+            if before.history != self.server.replication_id:
+                self.manifest = replace(
+                    before, history=self.server.replication_id, previous=before.history,
+                    previous_end=past.offset,
+                )  # fmt: skip
         if past.whole:
             begun = self.new_segment(past.offset)
             self.put_manifest(self.manifest.with_segment(begun.name))
@@ -158,7 +160,7 @@ class Journal:
         try:
             snapshot.save(
                 self.path(base), db, self.server.keyspace, self.server.config,
-                history=History(self.server.replication_id, offset), log_base=True,
+                history=History(self.server.replication_id, offset, self.log.selected), log_base=True,
             )  # fmt: skip
         finally:
             db.unlock()

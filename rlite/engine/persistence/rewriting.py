@@ -211,7 +211,7 @@ class Rewriter:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, files.MODE)
         snapshot.write(
             descriptor, db, server.keyspace, server.config, log_base=True,
-            history=History(server.replication_id, work.offset), progress=page,
+            history=History(server.replication_id, work.offset, server.log.selected), progress=page,
         )  # fmt: skip
         os.fsync(descriptor)
 

@@ -19,7 +19,7 @@ from rlite.engine.core.database import Database
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.rdbload import Loaded
 from rlite.engine.persistence import files, snapshot
-from rlite.engine.persistence.snapshot import SnapshotError
+from rlite.engine.persistence.snapshot import History, SnapshotError
 from rlite.engine.replication.channel import EndedError, LinkError
 from rlite.engine.replication.handshake import Whole
 from rlite.engine.replication.holding import everything_held
@@ -79,7 +79,8 @@ def adopt(
         watching.signal_all(server, databases, held)
         held.exchange(fresh)
         watching.signal_all(server, databases, held)
-        begin(whole, database_of(loaded), loaded)
+        history = History.of(loaded)  # a replica of a replica comes in where a database is selected
+        begin(whole, 0 if history is None else history.selected)
     finally:
         held.unlock()
     if server.ready:
@@ -91,12 +92,6 @@ def adopt(
         grave.bury()
     LOG.info("loaded the master's data: %d keys, %.3f s", loaded.keys, time.monotonic() - started)
     return loaded
-
-
-def database_of(loaded: Loaded) -> int:
-    """Which database the stream behind these data has selected; 0 where they do not say."""
-    raw = loaded.aux.get(b"repl-stream-db", b"")
-    return int(raw) if raw.isdigit() else 0
 
 
 def _word(fault: SnapshotError) -> str:

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from rlite.engine import errors
 from rlite.engine.commands import blocking
 from rlite.engine.commands.context import Context
-from rlite.engine.core.database import Database
-from rlite.engine.persistence.disk import Disk
 from rlite.engine.replication.link import Link, State
 from rlite.engine.reply import ErrorReply, Reply
 
 if TYPE_CHECKING:
-    from rlite.engine.core.rdbload import Loaded
+    from rlite.engine.persistence.disk import Disk
     from rlite.engine.replication.handshake import Rest, Whole
 
 LOG = logging.getLogger("rlite.replication")
@@ -37,17 +35,18 @@ class Master(NamedTuple):
 
 
 class Following:
-    """master: None where this server is one itself; database: which one the stream had selected when the link
-    was lost; received: bytes that came over all links.
+    """master: None where this server is one itself; database: which one the stream has selected; received:
+    bytes that came over all links.
 
     let_go: disconnects the replicas of this server, so that they ask again where they stand.
     """
 
-    def __init__(self, server: Context, disk: Disk, let_go: Callable[[], None]) -> None:
+    def __init__(self, server: Context, disk: "Disk", let_go: Callable[[], None] = lambda: None) -> None:
         self.server = server
         self._disk = disk
         self.master: Master | None = None
         self.link: Link | None = None
+        self.offset = 0
         self.database = 0
         self.received = 0
         self._let_go = let_go
@@ -65,11 +64,10 @@ class Following:
             self.master = Master(*found)
             self._judge()
 
-    def begin(self, *, resumable: bool = False, database: int = 0) -> None:
-        """At start, when all data are there. resumable: they are what the server's id and the log's offset
-        say; database: the one that the stream had selected there.
-        """
-        self._resumable, self.database = resumable, database
+    def begin(self) -> None:
+        """At start, when all data are there."""
+        log = self.server.log
+        self._resumable, self.offset, self.database = self._disk.resumable, log.offset, log.selected
         if self.master is not None:
             self._start(None)
 
@@ -97,15 +95,16 @@ class Following:
         self._judge()
         self.link.start(before)
 
-    def lead(self, held: Database) -> None:
+    def lead(self) -> None:
         """From here on this server is a master, with a history of its own that goes on from its master's."""
-        link, self.link, self.master = self.link, None, None
+        link = self.link
         if link is not None:
             link.end()
+        self._disk.turn_history(locked=True)  # first: what a master logs by itself is of the new history
+        self.link = self.master = None
         self.server.config.set_master(None)
-        self._disk.turn_history(under=held)
-        self.server.log.reselect()
         self._judge()
+        self.server.log.reselect()
         self._let_go()
         LOG.info("this server is a master now, of history %s", self.server.replication_id)
 
@@ -130,29 +129,37 @@ class Following:
                 server.stale = stale
                 (server.gate.close if stale else server.gate.open)()
 
+    @property
+    def resumable(self) -> bool:
+        return self.master is not None and self._resumable
+
     # --- for the link ---
 
     def asked(self) -> tuple[str, int]:
         """What PSYNC asks for: the history and the offset behind which it is to go on; "": everything."""
-        return (self.server.replication_id, self.server.log.offset) if self._resumable else ("", -1)
+        return (self.server.replication_id, self.offset) if self._resumable else ("", -1)
 
-    def begins(self, whole: "Whole", database: int, loaded: "Loaded") -> None:
+    def begins(self, whole: "Whole", database: int) -> None:
         """The data are the master's now. Under every lock."""
+        self.offset = whole.offset
         self._disk.restart_log(whole.history, whole.offset)
-        self._disk.saves.note_load(loaded)
-        self.database = database
+        self._select(database)
         self._resumable = True
         self._let_go()
 
-    def goes_on(self, rest: "Rest", held: Database) -> None:
-        """The stream goes on where it was, perhaps under another id. `held` holds every lock."""
-        if rest.history:
-            self._disk.turn_history(rest.history, under=held)
+    def goes_on(self, rest: "Rest") -> None:
+        """The stream goes on where it was, perhaps under another id. Under every lock."""
+        if rest.history and rest.history != self.server.replication_id:
+            self._disk.turn_history(rest.history, locked=True)
             self._let_go()
 
-    def forget(self) -> None:
-        """The data may not be what the master's are at any offset: the next link asks for everything."""
-        self._resumable = False
+    def applied(self, offset: int, database: int) -> None:
+        self.offset = offset
+        self.server.log.start_at(offset)
+        self._select(database)
+
+    def _select(self, database: int) -> None:
+        self.database = self.server.log.selected = database
 
     def changed(self) -> None:
         """The link is up, or down."""
@@ -170,10 +177,7 @@ class Following:
         master, link = self.master, self.link
         assert master is not None
         state = State.CONNECT if link is None else link.state
-        host, offset = (
-            master.host.encode("utf-8", "surrogateescape"),
-            self.server.log.offset if self.up else -1,
-        )
+        host, offset = master.host.encode("utf-8", "surrogateescape"), self.offset if self.up else -1
         return [b"slave", host, master.port, state.value.encode(), offset]
 
     def info(self) -> dict[str, object]:
@@ -193,8 +197,8 @@ class Following:
             "master_link_status": "up" if up else "down",
             "master_last_io_seconds_ago": int(now - last) if last else -1,
             "master_sync_in_progress": int(transfer is not None),
-            "slave_read_repl_offset": self.server.log.offset if read is None else read,
-            "slave_repl_offset": self.server.log.offset,
+            "slave_read_repl_offset": self.offset if read is None else read,
+            "slave_repl_offset": self.offset,
         }
         if transfer is not None:
             share = transfer.read / transfer.size if transfer.size > 0 else 0.0

@@ -47,6 +47,10 @@ class Replication:
         return self.following.master
 
     @property
+    def resumable(self) -> bool:
+        return self.following.resumable
+
+    @property
     def link_up(self) -> bool:
         return self.following.up
 
