@@ -80,7 +80,7 @@ def adopt(
         held.exchange(fresh)
         watching.signal_all(server, databases, held)
         history = History.of(loaded)  # a replica of a replica comes in where a database is selected
-        begin(whole, 0 if history is None else history.selected)
+        begin(whole, 0 if history is None else history.selected, loaded)
     finally:
         held.unlock()
     if server.ready:

@@ -17,6 +17,7 @@ from rlite.engine.replication.link import Link, State
 from rlite.engine.reply import ErrorReply, Reply
 
 if TYPE_CHECKING:
+    from rlite.engine.core.rdbload import Loaded
     from rlite.engine.persistence.disk import Disk
     from rlite.engine.replication.handshake import Rest, Whole
 
@@ -41,7 +42,7 @@ class Following:
     let_go: disconnects the replicas of this server, so that they ask again where they stand.
     """
 
-    def __init__(self, server: Context, disk: "Disk", let_go: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, server: Context, disk: "Disk", let_go: Callable[[], None]) -> None:
         self.server = server
         self._disk = disk
         self.master: Master | None = None
@@ -139,10 +140,11 @@ class Following:
         """What PSYNC asks for: the history and the offset behind which it is to go on; "": everything."""
         return (self.server.replication_id, self.offset) if self._resumable else ("", -1)
 
-    def begins(self, whole: "Whole", database: int) -> None:
+    def begins(self, whole: "Whole", database: int, loaded: "Loaded") -> None:
         """The data are the master's now. Under every lock."""
         self.offset = whole.offset
         self._disk.restart_log(whole.history, whole.offset)
+        self._disk.saves.note_load(loaded)
         self._select(database)
         self._resumable = True
         self._let_go()

@@ -24,7 +24,7 @@ def replicaof(call: Call) -> Reply:
     following = following_of(call)
     if call.word(1) == b"NO" and call.word(2) == b"ONE":
         if following.master is not None:
-            following.lead(call.db)
+            following.lead()
         return OK
     port = parse_int(call.args[2])
     if port is None or not 0 <= port <= 65535:

@@ -19,7 +19,7 @@ from rlite.engine.persistence import files, snapshot
 from rlite.engine.persistence.forking import ChildBusyError, Forks, Outcome
 from rlite.engine.persistence.snapshot import History
 from rlite.engine.replication.replicas import Replica, Replicas, State
-from rlite.engine.replication.sending import LinkError, send, stream, work
+from rlite.engine.replication.sending import LOOK_SECONDS, LinkError, send, stream, work
 
 if TYPE_CHECKING:
     from rlite.engine.commands.context import Context
@@ -233,9 +233,17 @@ class Piped:
     def _finish(self, replica: Replica, moment: Moment) -> None:
         if self._fault:
             raise LinkError(f"its snapshot failed: {self._fault}")
+        replica.heard.clear()
         send(replica, self._mark, self._patience)
-        if not replica.greeting.snapshot_only:
-            stream(replica, None, moment.offset, self._patience)
+        if replica.greeting.snapshot_only:
+            return
+        # A replica finds the mark at the end of what it has read; so nothing may follow until it has.
+        replica.state = State.ONLINE
+        replica.acked_at = time.monotonic()
+        while not replica.heard.wait(LOOK_SECONDS):
+            if replica.gone:
+                raise LinkError("it has gone before it acknowledged its data")
+        stream(replica, None, moment.offset, self._patience)
 
 
 class ByDisk:

@@ -222,7 +222,7 @@ class Link:
         try:
             if self.ended:
                 raise EndedError
-            self._following.goes_on(answer, held)
+            self._following.goes_on(answer)
         finally:
             held.unlock()
         LOG.info("partial resync with %s, from offset %d", self.master, self._server.log.offset)
