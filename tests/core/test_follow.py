@@ -252,7 +252,7 @@ def test_a_transaction_is_one_record_and_counts_when_all_of_it_is_there(replica:
     replica.follower.feed(rest)
     assert (replica.get(b"k"), replica.get(b"k", 1)) == (b"2", b"x")
     assert replica.log == [(0, 0, before), (len(before), 0, inside + rest)]
-    assert replica.follower.selected == 1
+    assert replica.follower.selected == replica.journal.log.selected == 1
 
 
 def test_records_say_the_database_that_they_begin_in(replica: Replica) -> None:

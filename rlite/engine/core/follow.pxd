@@ -32,6 +32,7 @@ cdef class Follower:
     cdef size_t piece              # where begins what is done, and not yet logged; NONE: there is nothing
     cdef size_t piece_end
     cdef int piece_database        # that it begins in
+    cdef int piece_leaves          # that is selected behind it
     cdef bint torn                 # some of the transaction at hand is not for the log
     cdef int64_t base              # offset of the buffer's first byte
     cdef int64_t now_ms            # wall clock of what is applied now
@@ -53,7 +54,8 @@ cdef class Follower:
     cdef outcome_t plain(self, step_t* step, bint* declined) noexcept nogil
     cdef outcome_t no_memory(self) noexcept nogil
     cdef void fails(self, const arg_t* argv, int argc, const char* text, size_t size) noexcept nogil
-    cdef void note(self, size_t at, size_t end, int database, bint unlogged) noexcept nogil
+    cdef void note(self, size_t at, size_t end, int database, int leaves, bint unlogged) noexcept nogil
+    cdef void note_step(self, const step_t* step, bint unlogged) noexcept nogil
     cdef void log_piece(self) noexcept nogil
     cdef void log_gap(self, size_t at, size_t end) noexcept nogil
     cdef int keep(self, size_t size) except -1

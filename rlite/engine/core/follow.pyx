@@ -246,6 +246,7 @@ cdef class Follower:
                 unlogged = self.multi == NONE and (named(argv, b"PUBLISH", 7) or named(argv, b"SPUBLISH", 8))
         step = steps_add(&self.steps, cmd, self.begin, database)
         if step != NULL:
+            step.leaves = self.database
             step.unlogged = unlogged
             step.python = python
         return step
@@ -286,7 +287,7 @@ cdef class Follower:
                     failed = failed or g.call.error
                 if declined or why != GOES_ON:
                     break
-                self.note(step.at, step.end, step.database, failed)
+                self.note_step(step, failed)
                 i += 1
             self.log_piece()
             unlock_mask(self.ks, mask)
@@ -319,15 +320,15 @@ cdef class Follower:
         steps_begin(&self.steps)
         self.now_ms = rl_wall_ms()
         self.torn = False
-        self.note(self.multi, self.multi_end, self.database, False)
+        self.note(self.multi, self.multi_end, self.database, self.database, False)
         while self.parse.pos < exec_at and why == GOES_ON:
             self.begin = self.parse.pos
             if self.data[self.begin] != c'*':
                 self.parse.pos += 1
-                self.note(self.begin, self.parse.pos, self.database, True)
+                self.note(self.begin, self.parse.pos, self.database, self.database, True)
                 continue
             if parse_request(self.parse, self.data, exec_at) != PARSED_COMMAND:     # there is one, or nothing
-                self.note(self.begin, self.parse.pos, self.database, True)
+                self.note(self.begin, self.parse.pos, self.database, self.database, True)
                 continue
             step = self.gather()
             if step == NULL:
@@ -343,10 +344,10 @@ cdef class Follower:
                 with gil:
                     why = self.python(step, &failed)
             if why == GOES_ON:
-                self.note(step.at, step.end, step.database, failed)
+                self.note_step(step, failed)
             parse_reset(self.parse)
         if why == GOES_ON:
-            self.note(exec_at, end, self.database, self.torn)
+            self.note(exec_at, end, self.database, self.database, self.torn)
             self.log_piece()
         unlock_mask(self.ks, every)
         if self.ks.log != NULL:
@@ -365,7 +366,7 @@ cdef class Follower:
             if not rl_load_int(&self.ended):
                 why = self.python(step, &failed)
             if why == GOES_ON:
-                self.note(step.at, step.end, step.database, failed)
+                self.note_step(step, failed)
                 self.log_piece()
             self.keyspace.release(all_stripes(self.ks))
         return why
@@ -440,7 +441,10 @@ cdef class Follower:
 
     # --- the log: the locks of what was changed are held ---
 
-    cdef void note(self, size_t at, size_t end, int database, bint unlogged) noexcept nogil:
+    cdef void note_step(self, const step_t* step, bint unlogged) noexcept nogil:
+        self.note(step.at, step.end, step.database, step.leaves, unlogged)
+
+    cdef void note(self, size_t at, size_t end, int database, int leaves, bint unlogged) noexcept nogil:
         """Takes bytes of the stream for done."""
         if unlogged:
             if self.multi != NONE and not self.torn:       # not all of it is for the log: its commands are, one by one
@@ -454,13 +458,14 @@ cdef class Follower:
                 self.piece = at
                 self.piece_database = database
             self.piece_end = end
+            self.piece_leaves = leaves
 
     cdef void log_piece(self) noexcept nogil:
         if self.piece == NONE:
             return
         if self.ks.log != NULL:
-            log_follow(self.ks.log, self.base + self.piece, self.piece_database, self.now_ms, self.data + self.piece,
-                       self.piece_end - self.piece)
+            log_follow(self.ks.log, self.base + self.piece, self.piece_database, self.piece_leaves, self.now_ms,
+                       self.data + self.piece, self.piece_end - self.piece)
         rl_store(&self._offset, self.base + self.piece_end)
         self.piece = NONE
 

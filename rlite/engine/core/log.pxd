@@ -76,7 +76,7 @@ cdef void log_append(log_t* l, int database, int64_t ms, const char* resp, size_
 cdef void log_gone(log_t* l, int database, int64_t ms, const char* key, size_t klen, const char* field,
                    size_t flen) noexcept nogil           # DEL of a key, or HDEL of its field, which left by itself
 cdef void log_lose(log_t* l) noexcept nogil               # memory was short for a record
-cdef void log_follow(log_t* l, int64_t offset, int database, int64_t ms, const char* resp,
+cdef void log_follow(log_t* l, int64_t offset, int first, int last, int64_t ms, const char* resp,
                      size_t size) noexcept nogil          # a piece of a master's stream, as it came, at its offset
 cdef void log_follow_gap(log_t* l, int64_t offset, const char* resp, size_t size) noexcept nogil   # of it: no record
 cdef void log_say(log_t* l, const char* resp, size_t size) noexcept nogil     # for replicas only: a gap in the files

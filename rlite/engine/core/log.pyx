@@ -191,19 +191,20 @@ cdef void put_record(log_t* l, int first, int last, int64_t ms, const char* resp
     rl_spin_unlock(&l.lock)
 
 
-cdef void log_follow(log_t* l, int64_t offset, int database, int64_t ms, const char* resp, size_t size) noexcept nogil:
+cdef void log_follow(log_t* l, int64_t offset, int first, int last, int64_t ms, const char* resp,
+                     size_t size) noexcept nogil:
     """Appends a piece of a master's stream: whole commands, a transaction in one piece. `offset`, where it begins, is
-    where the log is, or behind that; `database` is the one that its first command runs in."""
-    cdef char* to
+    where the log is, or behind that; its first command runs in database `first`, and it leaves `last` selected."""
     cdef bint many = size >= MULTI_SIZE and memcmp(resp, MULTI_RESP, MULTI_SIZE) == 0
     rl_spin_lock(&l.lock)
     if offset > l.offset:              # not for the log to judge; replicas of ours are behind it all the same
         rl_store(&l.offset, offset)
     if l.filing:
-        if (not many and join_record(l, ms, size)) or open_record(l, database, ms, size):
+        if (not many and join_record(l, ms, size)) or open_record(l, first, ms, size):
             memcpy(l.fresh.data + l.fresh.size - CRC_SIZE - size, resp, size)
         if many:
             l.open_at = NONE
+    l.database = last
     moved_on(l, resp, size)
     l.record_end = l.offset
     rl_spin_unlock(&l.lock)

@@ -16,7 +16,8 @@ cdef struct step_t:            # a gathered command
     int argc
     int first_hash             # of its keys
     int hashes
-    int database
+    int database               # that it runs in
+    int leaves                 # … and leaves selected
     uint64_t mask              # of the locks of its keys
     size_t at                  # where it, or the record that it is in, begins
     size_t end                 # where it ends

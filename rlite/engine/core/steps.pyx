@@ -65,7 +65,7 @@ cdef step_t* steps_add(steps_t* g, command_t* cmd, size_t at, int database) noex
     step.argc = argc
     step.at = at
     step.end = g.parse.pos
-    step.database = database
+    step.database = step.leaves = database
     step.first_hash = g.hashes_used
     step.hashes = 0
     step.mask = 0
