@@ -22,11 +22,11 @@ LOG = logging.getLogger("rlite.replication")
 class Applying:
     """The stream of one link, from where the log is. client: in whose name commands run."""
 
-    def __init__(self, server: Context, client: Client, database: int) -> None:
+    def __init__(self, server: Context, client: Client) -> None:
         self._server, self._client = server, client
         self.follower = Follower(
             server.keyspace, server.table, server.gate, self._run, server.link_counters, server.log.offset,
-            max(0, database),
+            max(0, server.log.selected),
         )  # fmt: skip
         self._told = 0  # failures that the log has been told of
 

@@ -193,9 +193,7 @@ class Link:
             self._following.changed()
         self.transfer = None
         self.loading = False
-        applying, self._channel, self._applying = self._applying, None, None
-        if applying is not None and not self.ended:
-            self._following.database = applying.follower.selected
+        self._channel = self._applying = None
         client, self.client = self.client, None
         if client is not None:
             self._server.clients.pop(client.id, None)
@@ -207,7 +205,7 @@ class Link:
         else:
             self._go_on(answer)
         self._become_client(channel)
-        self._applying = Applying(self._server, self._standing_in(), self._following.database)
+        self._applying = Applying(self._server, self._standing_in())
         if self.ended:  # before it could be told so
             raise EndedError
         self._acks = Acknowledging(self._server.log)
@@ -244,7 +242,7 @@ class Link:
         client.peer = "master"
         client.mailbox = self._mail
         client.address, client.local_address = channel.address, channel.local_address
-        client.database = max(0, self._following.database)
+        client.database = max(0, self._server.log.selected)
         self.client = client
         self._server.clients[client.id] = client
 
