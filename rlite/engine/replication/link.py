@@ -68,6 +68,7 @@ class Link:
         self._woken, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._before: Link | None = None
+        self._broken_at = -1  # the offset at which the stream made no sense, when it last did
         self._costly = 0  # tries in a row that failed after a transfer
 
     # --- for every thread ---
@@ -284,8 +285,8 @@ class Link:
                 self._following.received += n
                 try:
                     applying.feed(buffer[:n])
-                except LinkError:
-                    self._following.forget()  # it would come to the same again
+                except LinkError as fault:
+                    self._judge_break(fault)
                     raise
                 self._log_it()
             elif time.monotonic() >= limit:
@@ -294,6 +295,15 @@ class Link:
                 applying.follower.asked = False
                 self._acknowledge(channel)
                 due = time.monotonic() + ACK_SECONDS
+
+    def _judge_break(self, fault: LinkError) -> None:
+        """The stream cannot be gone on with: what came before is kept, but where it breaks a second time all
+        is asked for.
+        """
+        offset = self._server.log.offset
+        if fault.word == "data" or offset == self._broken_at:
+            self._following.forget()
+        self._broken_at = offset
 
     def _log_it(self) -> None:
         """Has the log write what has just been applied; replicas of this server are sent it then."""
