@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("rlite.replication")
 CHUNK = 1 << 20  # bytes of the stream received at a time
 ACK_SECONDS = 1.0
+FIRST_RETRY_SECONDS = 0.1  # then twice as long after each try in vain, up to
 RETRY_SECONDS = 1.0
 # Between tries that cost the master a transfer: a file that cannot be used will mostly be so again.
 LONGEST_RETRY_SECONDS = 8.0
@@ -69,6 +70,7 @@ class Link:
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._before: Link | None = None
         self._broken_at = -1  # the offset at which the stream made no sense, when it last did
+        self._vain = 0  # tries in a row that brought nothing
         self._costly = 0  # tries in a row that failed after a transfer
 
     # --- for every thread ---
@@ -138,7 +140,7 @@ class Link:
 
     def _try(self) -> float:
         """Connects and follows until that breaks. Returns the seconds to wait before the next try."""
-        began = 0.0
+        began, offset = 0.0, self._server.log.offset
         try:
             self._mind_the_disk()
             self.state = State.CONNECTING
@@ -163,8 +165,12 @@ class Link:
             return self._later()
         finally:
             self._go_down()
-        # A link that has lived for a while is made again at once.
-        return 0.0 if began and time.monotonic() - began > RETRY_SECONDS else RETRY_SECONDS
+        # A link that has lived for a while, or has brought anything, is made again at once.
+        if began and (time.monotonic() - began > RETRY_SECONDS or self._server.log.offset > offset):
+            self._vain = 0
+            return 0.0
+        self._vain += 1
+        return float(min(RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._vain - 1, 8)))
 
     def _later(self) -> float:
         """Seconds to wait after a try that was in vain and cost much, twice as long after each in a row."""
@@ -178,7 +184,6 @@ class Link:
             self.master.host, self.master.port, self._woken.fileno(), source=config.text("bind-source-addr"),
             seconds=timeout,
         )  # fmt: skip
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return Channel(peer, self._woken.fileno(), lambda: config.int("repl-timeout"))
 
     def _tell(self, fault: LinkError) -> None:
