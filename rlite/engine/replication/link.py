@@ -165,10 +165,10 @@ class Link:
             return self._later()
         finally:
             self._go_down()
-        # A link that has lived for a while, or has brought anything, is made again at once.
-        if began and (time.monotonic() - began > RETRY_SECONDS or self._server.log.offset > offset):
+        if began:  # it was up: if it has lived for a while, or has brought anything, it is made again at once
             self._vain = 0
-            return 0.0
+            useful = time.monotonic() - began > RETRY_SECONDS or self._server.log.offset > offset
+            return 0.0 if useful else FIRST_RETRY_SECONDS
         self._vain += 1
         return float(min(RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._vain - 1, 8)))
 
