@@ -143,7 +143,7 @@ class Server:
         self.keyspace = Keyspace(config.int("databases"), config.int("lock-stripes"))
         self.context = Context(
             config=config, keyspace=self.keyspace, table=table, gate=Gate(),
-            counters=Counters(len(table.names)), ids=ids,
+            counters=Counters(len(table.names)), link_counters=Counters(len(table.names)), ids=ids,
             command_log=self.command_log, latency_monitor=self.latency_monitor,
             hot_keys=HotKeys(self.keyspace), renamed=renamed, config_file=config.file,
         )  # fmt: skip

@@ -188,6 +188,7 @@ class Context:
     hot_keys: "HotKeys"  # of the ordinary path
     command_log: CommandLog
     latency_monitor: LatencyMonitor
+    link_counters: "Counters"  # of the link to a master
     ids: dict[str, int]  # command name -> index of its counters
     log: Log = field(default_factory=Log)
     journal: Journal | None = None  # that log, while anybody reads it: there are files, or replicas
@@ -228,6 +229,7 @@ class Context:
     replication: Replication | None = None
     read_only: bool = False  # it is a replica that clients may not write to
     stale: bool = False  # it is a replica whose link is down, and is not to show what may be old
+    unexpected_errors: int = 0  # commands of a master's stream that failed here
     connections_received: int = 0
     connections_rejected: int = 0
     samples: dict[str, float] = field(
@@ -269,7 +271,7 @@ class Context:
 
     def all_counters(self) -> Iterable["Counters"]:
         """One set a thread, and that of the ordinary path."""
-        return [self.counters, *(loop.counters for loop in self.loops)]
+        return [self.counters, self.link_counters, *(loop.counters for loop in self.loops)]
 
     def total(self, name: str) -> int:
         """A figure of `Counters.totals`, summed over all threads."""

@@ -294,7 +294,7 @@ def stats(context: Context) -> Mapping[str, object]:
         "tracking_total_keys": 0,
         "tracking_total_items": 0,
         "tracking_total_prefixes": 0,
-        "unexpected_error_replies": 0,
+        "unexpected_error_replies": context.unexpected_errors,
         "total_error_replies": sum(errors_by_word(context).values()),
         "dump_payload_sanitizations": 0,
         "total_reads_processed": totals["reads"],

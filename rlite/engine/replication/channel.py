@@ -91,7 +91,8 @@ def _reason(fault: Exception) -> str:
 
 
 class Channel:
-    """A connection to a master that is up. last_io: monotonic seconds of the last byte that came.
+    """A connection to a master that is up. last_io: monotonic seconds of the last byte that came; address,
+    local_address: of its two ends, as CLIENT LIST shows them.
 
     timeout: tells how long the master may be silent, in seconds. Raises LinkError where it is for longer, or
     the connection ends.
@@ -105,21 +106,16 @@ class Channel:
         self._pending = bytearray()  # came behind a line, and was not asked for yet
         self._unsent = b""
         self.last_io = time.monotonic()
+        self.address = self.local_address = ""
+        with contextlib.suppress(OSError):  # it may be lost already, which the first word will show
+            self.address, self.local_address = _shown(peer.getpeername()), _shown(peer.getsockname())
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
-
-    @property
-    def address(self) -> str:
-        """Of the other end, as CLIENT LIST shows it."""
-        return _shown(self._socket.getpeername())
-
-    @property
-    def local_address(self) -> str:
-        return _shown(self._socket.getsockname())
 
     def shut(self) -> None:
         """Ends the connection, from any thread; the link's own sees that it is lost."""

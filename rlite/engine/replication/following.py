@@ -36,8 +36,7 @@ class Master(NamedTuple):
 
 
 class Following:
-    """master: None where this server is one itself; database: which one the stream has selected; received:
-    bytes that came over all links.
+    """master: None where this server is one itself; received: bytes that came over all links.
 
     let_go: disconnects the replicas of this server, so that they ask again where they stand.
     """
@@ -47,8 +46,6 @@ class Following:
         self._disk = disk
         self.master: Master | None = None
         self.link: Link | None = None
-        self.offset = 0
-        self.database = 0
         self.received = 0
         self._let_go = let_go
         self._resumable = False  # whether the data are what the server's id and the log's offset say
@@ -67,8 +64,7 @@ class Following:
 
     def begin(self) -> None:
         """At start, when all data are there."""
-        log = self.server.log
-        self._resumable, self.offset, self.database = self._disk.resumable, log.offset, log.selected
+        self._resumable = self._disk.resumable
         if self.master is not None:
             self._start(None)
 
@@ -78,7 +74,6 @@ class Following:
         if self.master is None:
             # Data that nobody has logged are in no history.
             self._resumable = server.journal is not None
-            self.database = -1
             for waiter in list(server.blocked.values()):
                 blocking.end(server, waiter, ErrorReply(errors.ROLE_CHANGED))
                 if waiter.client.mailbox is not None:
@@ -138,14 +133,13 @@ class Following:
 
     def asked(self) -> tuple[str, int]:
         """What PSYNC asks for: the history and the offset behind which it is to go on; "": everything."""
-        return (self.server.replication_id, self.offset) if self._resumable else ("", -1)
+        return (self.server.replication_id, self.server.log.offset) if self._resumable else ("", -1)
 
     def begins(self, whole: "Whole", database: int, loaded: "Loaded") -> None:
         """The data are the master's now. Under every lock."""
-        self.offset = whole.offset
         self._disk.restart_log(whole.history, whole.offset)
         self._disk.saves.note_load(loaded)
-        self._select(database)
+        self.server.log.selected = database
         self._resumable = True
         self._let_go()
 
@@ -155,13 +149,9 @@ class Following:
             self._disk.turn_history(rest.history, locked=True)
             self._let_go()
 
-    def applied(self, offset: int, database: int) -> None:
-        self.offset = offset
-        self.server.log.start_at(offset)
-        self._select(database)
-
-    def _select(self, database: int) -> None:
-        self.database = self.server.log.selected = database
+    def forget(self) -> None:
+        """The data may not be what the master's are at any offset: the next link asks for everything."""
+        self._resumable = False
 
     def changed(self) -> None:
         """The link is up, or down."""
@@ -179,7 +169,10 @@ class Following:
         master, link = self.master, self.link
         assert master is not None
         state = State.CONNECT if link is None else link.state
-        host, offset = master.host.encode("utf-8", "surrogateescape"), self.offset if self.up else -1
+        host, offset = (
+            master.host.encode("utf-8", "surrogateescape"),
+            self.server.log.offset if self.up else -1,
+        )
         return [b"slave", host, master.port, state.value.encode(), offset]
 
     def info(self) -> dict[str, object]:
@@ -199,8 +192,8 @@ class Following:
             "master_link_status": "up" if up else "down",
             "master_last_io_seconds_ago": int(now - last) if last else -1,
             "master_sync_in_progress": int(transfer is not None),
-            "slave_read_repl_offset": self.offset if read is None else read,
-            "slave_repl_offset": self.offset,
+            "slave_read_repl_offset": self.server.log.offset if read is None else read,
+            "slave_repl_offset": self.server.log.offset,
         }
         if transfer is not None:
             share = transfer.read / transfer.size if transfer.size > 0 else 0.0

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rlite.engine.core.connection import Client
 from rlite.engine.replication import adopting, handshake
 from rlite.engine.replication.acknowledging import Acknowledging
-from rlite.engine.replication.applying import Applier
+from rlite.engine.replication.applying import Applying
 from rlite.engine.replication.channel import Channel, EndedError, LinkError, connected
 from rlite.engine.replication.handshake import Rest, Whole
 from rlite.engine.replication.holding import everything_held
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("rlite.replication")
 CHUNK = 1 << 20  # bytes of the stream received at a time
 ACK_SECONDS = 1.0
+FIRST_RETRY_SECONDS = 0.1  # then twice as long after each try in vain, up to
 RETRY_SECONDS = 1.0
 # Between tries that cost the master a transfer: a file that cannot be used will mostly be so again.
 LONGEST_RETRY_SECONDS = 8.0
@@ -62,12 +63,14 @@ class Link:
         self._following = following
         self._server = following.server
         self._channel: Channel | None = None
-        self._applier: Applier | None = None
+        self._applying: Applying | None = None
         self._acks: Acknowledging | None = None
         self._ended = threading.Event()
         self._woken, self._wake = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="link", daemon=True)
         self._before: Link | None = None
+        self._broken_at = -1  # the offset at which the stream made no sense, when it last did
+        self._vain = 0  # tries in a row that brought nothing
         self._costly = 0  # tries in a row that failed after a transfer
 
     # --- for every thread ---
@@ -82,6 +85,9 @@ class Link:
         held by who calls this.
         """
         self._ended.set()
+        applying = self._applying
+        if applying is not None:
+            applying.follower.end()
         with contextlib.suppress(OSError):  # it has ended meanwhile, and closed them
             self._wake.send(b"!")
 
@@ -113,8 +119,8 @@ class Link:
     @property
     def read(self) -> int | None:
         """The offset behind what has come; None while the link is down."""
-        applier = self._applier
-        return None if applier is None else applier.read
+        applying = self._applying
+        return None if applying is None else applying.follower.read
 
     # --- the thread ---
 
@@ -134,7 +140,7 @@ class Link:
 
     def _try(self) -> float:
         """Connects and follows until that breaks. Returns the seconds to wait before the next try."""
-        was_up = False
+        began, offset = 0.0, self._server.log.offset
         try:
             self._mind_the_disk()
             self.state = State.CONNECTING
@@ -143,7 +149,7 @@ class Link:
                 self.state = State.HANDSHAKE
                 handshake.introduce(channel, self._server.config, self._server.port)
                 self._begin(channel, handshake.ask(channel, *self._asked()))
-                was_up = True
+                began = time.monotonic()
                 self._costly = 0
                 self._stream(channel)
         except LinkError as fault:
@@ -155,10 +161,16 @@ class Link:
         except Exception:
             LOG.exception("internal error in the link to the master %s", self.master)
             self.fault = "internal: an error of rlite; its log has the details"
+            self._following.forget()
             return self._later()
         finally:
             self._go_down()
-        return 0.0 if was_up else RETRY_SECONDS
+        if began:  # it was up: if it has lived for a while, or has brought anything, it is made again at once
+            self._vain = 0
+            useful = time.monotonic() - began > RETRY_SECONDS or self._server.log.offset > offset
+            return 0.0 if useful else FIRST_RETRY_SECONDS
+        self._vain += 1
+        return float(min(RETRY_SECONDS, FIRST_RETRY_SECONDS * 2 ** min(self._vain - 1, 8)))
 
     def _later(self) -> float:
         """Seconds to wait after a try that was in vain and cost much, twice as long after each in a row."""
@@ -172,7 +184,6 @@ class Link:
             self.master.host, self.master.port, self._woken.fileno(), source=config.text("bind-source-addr"),
             seconds=timeout,
         )  # fmt: skip
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return Channel(peer, self._woken.fileno(), lambda: config.int("repl-timeout"))
 
     def _tell(self, fault: LinkError) -> None:
@@ -188,7 +199,7 @@ class Link:
             self._following.changed()
         self.transfer = None
         self.loading = False
-        self._channel = self._applier = None
+        self._channel = self._applying = None
         client, self.client = self.client, None
         if client is not None:
             self._server.clients.pop(client.id, None)
@@ -200,7 +211,9 @@ class Link:
         else:
             self._go_on(answer)
         self._become_client(channel)
-        self._applier = Applier(self._server, self._standing_in(), self._following.offset, self._ended.is_set)
+        self._applying = Applying(self._server, self._standing_in())
+        if self.ended:  # before it could be told so
+            raise EndedError
         self._acks = Acknowledging(self._server.log)
         self._acknowledge(channel)
         self.fault = ""
@@ -216,7 +229,7 @@ class Link:
             self._following.goes_on(answer)
         finally:
             held.unlock()
-        LOG.info("partial resync with %s, from offset %d", self.master, self._following.offset)
+        LOG.info("partial resync with %s, from offset %d", self.master, self._server.log.offset)
 
     def _asked(self) -> tuple[str, int]:
         """Where the data stand: once whoever gave this server its role has let go of the locks."""
@@ -235,7 +248,7 @@ class Link:
         client.peer = "master"
         client.mailbox = self._mail
         client.address, client.local_address = channel.address, channel.local_address
-        client.database = max(0, self._following.database)
+        client.database = max(0, self._server.log.selected)
         self.client = client
         self._server.clients[client.id] = client
 
@@ -250,7 +263,10 @@ class Link:
         LOG.info("full resync from %s: history %s, offset %d", self.master, whole.history, whole.offset)
         try:
             with adopting.place_for(self._server.config.text("dir")) as file:
-                receive(channel, file.fileno(), transfer)
+                try:
+                    receive(channel, file.fileno(), transfer)
+                finally:
+                    self._following.received += transfer.read
                 self.loading = True
                 adopting.adopt(
                     self._server, file, whole, breathe=lambda: channel.offer(b"\n"),
@@ -263,8 +279,8 @@ class Link:
 
     def _stream(self, channel: Channel) -> None:
         """Applies what comes, until the connection breaks."""
-        applier = self._applier
-        assert applier is not None
+        applying = self._applying
+        assert applying is not None
         buffer = memoryview(bytearray(CHUNK))
         due = time.monotonic() + ACK_SECONDS
         while True:
@@ -272,15 +288,27 @@ class Link:
             if channel.ready(min(due, limit)):
                 n = channel.take(buffer)
                 self._following.received += n
-                applier.feed(buffer[:n])
-                self._following.applied(applier.offset, self._standing_in().database)
+                try:
+                    applying.feed(buffer[:n])
+                except LinkError as fault:
+                    self._judge_break(fault)
+                    raise
                 self._log_it()
             elif time.monotonic() >= limit:
                 raise LinkError("timeout", "nothing came from the master for repl-timeout seconds")
-            if applier.asked or time.monotonic() >= due:
-                applier.asked = False
+            if applying.follower.asked or time.monotonic() >= due:
+                applying.follower.asked = False
                 self._acknowledge(channel)
                 due = time.monotonic() + ACK_SECONDS
+
+    def _judge_break(self, fault: LinkError) -> None:
+        """The stream cannot be gone on with: what came before is kept, but where it breaks a second time all
+        is asked for.
+        """
+        offset = self._server.log.offset
+        if fault.word == "data" or offset == self._broken_at:
+            self._following.forget()
+        self._broken_at = offset
 
     def _log_it(self) -> None:
         """Has the log write what has just been applied; replicas of this server are sent it then."""
@@ -298,4 +326,4 @@ class Link:
 
     def _acknowledge(self, channel: Channel) -> None:
         assert self._acks is not None
-        channel.offer(self._acks.words(self._following.offset))
+        channel.offer(self._acks.words(self._server.log.offset))
