@@ -54,7 +54,7 @@ def size_text(count: int) -> str:
     value = float(count)
     for unit in ("KiB", "MiB", "GiB"):
         value /= 1024
-        if value < 1024:
+        if value < 1023.95:  # what would be written as 1024.0
             return f"{value:.1f} {unit}"
     return f"{value / 1024:.1f} TiB"
 

@@ -1,5 +1,6 @@
 """`rlite replica-of`: has a running server follow a master, waits for its data, and tells how it stands."""
 
+import time
 from dataclasses import replace
 
 import click
@@ -25,6 +26,7 @@ from rlite.engine.addresses import Address, parse_address
 from rlite.engine.client import Connection
 from rlite.engine.errors import CommandError, RliteError
 
+RATE_SECONDS = 0.3  # between two looks at how far a master is
 LOOK_SECONDS = 2.0  # a master that cannot be reached from here must not hold everything up
 
 
@@ -118,18 +120,29 @@ def tell(target: Target, output: str) -> int:
 
 
 def seen(connection: Connection, target: Target) -> Status:
-    """How a server stands, and, where it is a replica, where its master is by now. Raises CommandError."""
+    """How a server stands, and, where it is a replica, where its master is by now; where something is missing
+    also how fast the master goes on, which takes a moment. Raises CommandError.
+    """
     status = read_status(connection)
     if status.master is None:
         return status
     user, password = login_of(connection)
-    sight = look(reached(status.master, target, status, user, password))
+    master = reached(status.master, target, status, user, password)
+    sight, at = look(master), time.monotonic()
     fault = status.fault
     if fault is None and not status.link_up and (status.transfer is None or not status.transfer.read):
         fault = sight.fault
         if fault is not None and fault.kind in OF_THE_WAY and is_talking(connection):
             fault = None
-    return replace(status, fault=fault, master_offset=None if sight.status is None else sight.status.offset)
+    if sight.status is None:
+        return replace(status, fault=fault)
+    status = replace(status, fault=fault, master_offset=sight.status.offset)
+    if not status.lag_bytes:
+        return status
+    time.sleep(RATE_SECONDS)
+    later, seconds = look(master).status, time.monotonic() - at
+    rate = None if later is None else max(0, later.offset - sight.status.offset) / seconds
+    return replace(status, master_rate=rate)
 
 
 # --- following ---------------------------------------------------------------------------------------------
@@ -218,6 +231,8 @@ def concluded(outcome: Outcome, before: Status, target: Target, address: Address
     if outcome.received:
         how += f", {size_text(outcome.received)}"
     done = f"{target} follows {address}, in step at offset {status.offset:,} after {outcome.seconds:.1f} s"
+    if status.lag_bytes:
+        how += f"; {size_text(status.lag_bytes)} behind by now"
     return said(status, target, output, f"{done}: {how}")
 
 

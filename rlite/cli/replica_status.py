@@ -50,8 +50,8 @@ class Replica:
 @dataclass(frozen=True, slots=True)
 class Status:
     """master: whom it follows, None where it is a master; fault: why its link is down, as far as is known;
-    master_offset: where the master is, None where it could not be asked; former_end: the offset up to which
-    its history is that of former_id.
+    master_offset: where the master is, and master_rate: by how many bytes a second it goes on, None where
+    that is not known; former_end: the offset up to which its history is that of former_id.
     """
 
     redis_version: str
@@ -73,6 +73,7 @@ class Status:
     read_only: bool = False
     fault: Fault | None = None
     master_offset: int | None = None
+    master_rate: float | None = None
 
     @property
     def version(self) -> str:
@@ -88,11 +89,16 @@ class Status:
         return max(0, self.master_offset - self.offset)
 
     @property
-    def lag_seconds(self) -> int | None:
-        """How old, at most, its data are; None where that is not known."""
+    def lag_seconds(self) -> float | None:
+        """How old its data are: since when the link is down, or what is missing at the rate at which the
+        master writes; at least since when nothing came. None where that is not known.
+        """
         if not self.link_up:
             return self.down_seconds
-        return 0 if self.lag_bytes == 0 else self.last_io_seconds
+        if not self.lag_bytes:
+            return self.last_io_seconds if self.lag_bytes is None else 0
+        writing = round(self.lag_bytes / self.master_rate, 1) if self.master_rate else 0
+        return max(self.last_io_seconds or 0, writing)
 
 
 def status_of(info: Mapping[str, str]) -> Status:

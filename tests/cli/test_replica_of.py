@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from support.tools import ENVIRONMENT, on_terminal, rlite
 from support.wire import Array, Bulk
 
 from rlite.cli.replica_faults import is_talking
+from rlite.cli.replica_status import status_of
 from rlite.engine.client import Connection
 
 PASSWORD = "p4ss:w@rd/ %1"
@@ -43,7 +45,7 @@ SHAPE: dict[str, Any] = {
     "schema": WORD, "server": WORD, "redis_version": WORD + MAYBE, "rlite_version": WORD + MAYBE,
     "run_id": WORD + MAYBE, "loading": (bool,), "role": WORD, "history": WORD + MAYBE,
     "former_history": WORD + MAYBE, "former_history_end": COUNT + MAYBE, "offset": COUNT,
-    "read_only": (bool, type(None)), "lag_bytes": COUNT + MAYBE, "lag_seconds": COUNT + MAYBE,
+    "read_only": (bool, type(None)), "lag_bytes": COUNT + MAYBE, "lag_seconds": (int, float, type(None)),
     "master": {
         "host": WORD, "port": COUNT, "link": WORD, "last_io_seconds": COUNT + MAYBE,
         "down_seconds": COUNT + MAYBE, "offset": COUNT + MAYBE,
@@ -485,6 +487,40 @@ def test_what_a_server_says_reaches_no_terminal_unescaped() -> None:
         assert "\x1b" not in done.stdout + done.stderr
         assert "\\x1b[31m7\\a" in done.stdout
         assert "Traceback" not in done.stderr
+
+
+def test_the_age_of_what_is_missing_follows_from_the_rate_at_which_the_master_writes() -> None:
+    info = {"role": "slave", "master_link_status": "up", "master_last_io_seconds_ago": "1"}
+    here = replace(status_of(info | {"slave_repl_offset": "1000"}), master_offset=5000)
+    assert (here.lag_bytes, here.lag_seconds) == (4000, 1)
+    assert replace(here, master_rate=1000.0).lag_seconds == 4.0
+    assert replace(here, master_rate=100000.0).lag_seconds == 1
+    assert replace(here, master_offset=1000).lag_seconds == 0
+    assert replace(here, master_offset=None).lag_seconds == 1
+    assert replace(here, link_up=False, down_seconds=7).lag_seconds == 7
+
+
+@needs_redis
+def test_a_master_in_full_flow_is_asked_twice(redis: Server) -> None:
+    with node("redis") as master:
+        told(redis, "127.0.0.1", master.port)
+        ending = threading.Event()
+
+        def write() -> None:
+            with master.wire() as wire:
+                while not ending.is_set():
+                    wire.command("SET", "a", "b" * 1000)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            found = [status(redis) for _ in range(3)]
+            done = told(redis, "127.0.0.1", master.port)
+        finally:
+            ending.set()
+            writer.join()
+    assert all(one["master"]["offset"] > 0 and one["lag_seconds"] < 5 for one in found)
+    assert "in step at offset" in done.stdout
 
 
 # --- servers that do not let it ----------------------------------------------------------------------------
