@@ -29,7 +29,7 @@ from support.servers import (
 from support.wire import Bulk, ClosedError, Wire
 
 KEEPING = {"appendonly": "yes", "enable-debug-command": "yes", "repl-diskless-sync-delay": "0"}
-DEBUGGED = {"redis-server --port": "redis-server --enable-debug-command yes --port"}
+DEBUGGED = {"redis-server --port": "redis-server --enable-debug-command yes --logfile server.log --port"}
 NODE = {"cluster-enabled": "yes", "cluster-node-timeout": "5000", "enable-debug-command": "yes"}
 
 
