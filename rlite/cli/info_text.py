@@ -9,9 +9,10 @@ from collections.abc import Mapping
 Value = int | float | str | dict[str, "int | float | str"]
 
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
+_PART = re.compile(r"[A-Za-z][A-Za-z0-9_.]*", re.ASCII)
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+", re.ASCII)
 # Fields whose words look like numbers and are none.
-_WORDS = re.compile(r"(.*_)?(version|id|sha1|build|replid2?|digest)", re.ASCII)
+_WORDS = re.compile(r"(.*_)?(version|build_id|run_id|sha1|replid2?|host|ip|addr|name)", re.ASCII)
 
 
 def sections(text: bytes | str) -> dict[str, dict[str, str]]:
@@ -43,9 +44,20 @@ def number(fields: Mapping[str, str], name: str, default: int = 0) -> int:
 
 
 def parts(value: str) -> dict[str, str]:
-    """The parts of a value like `ip=127.0.0.1,port=6380,state=online`; nothing where it is not one."""
-    pairs = [part.partition("=") for part in value.split(",")]
-    return {name: said for name, _, said in pairs} if all(equals for _, equals, _ in pairs) else {}
+    """The parts of a value like `ip=127.0.0.1,port=6380,state=online`; nothing where it is not one. A part
+    may hold commas itself, as the addresses of a listener do.
+    """
+    found: dict[str, str] = {}
+    last = ""
+    for part in value.split(","):
+        name, equals, said = part.partition("=")
+        if equals and _PART.fullmatch(name):
+            found[name], last = said, name
+        elif last:
+            found[last] += f",{part}"
+        else:
+            return {}
+    return found
 
 
 def plain(name: str, value: str) -> int | float | str:

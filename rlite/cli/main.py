@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 SUBCOMMANDS = {
     "serve": ("rlite.cli.serve", "serve"),
     "ping": ("rlite.cli.ping", "ping"),
+    "info": ("rlite.cli.info", "info"),
     "replica-of": ("rlite.cli.replica_of", "replica_of"),
+    "slowlog": ("rlite.cli.slowlog", "slowlog"),
     "snapshot": ("rlite.cli.snapshot", "snapshot"),
     "aof-check": ("rlite.cli.aof_check", "aof_check"),
     "aof-repair": ("rlite.cli.aof_repair", "aof_repair"),

@@ -222,6 +222,17 @@ def size(value: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
+_TIMES = {"us": 1, "ms": 1000, "s": 10**6, "m": 60 * 10**6, "h": 3600 * 10**6}
+
+
+def microseconds(value: str) -> int:
+    """A length of time, in microseconds: 250us, 1.5ms, 10s, 5m, 2h."""
+    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([a-z]+)", value.strip().lower())
+    if found is None or found[2] not in _TIMES:
+        raise click.BadParameter(f"{value!r} is no length of time: a number, and us, ms, s, m or h")
+    return round(float(found[1]) * _TIMES[found[2]])
+
+
 def moment(value: str) -> int:
     """A time as Unix milliseconds: Unix seconds or milliseconds (more than eleven digits), or ISO 8601; one
     without a zone is local time.

@@ -4,6 +4,7 @@ Data goes to standard output, all else to standard error. A table on no terminal
 colour. Each JSON document, and each line of NDJSON, names its schema.
 """
 
+import base64
 import csv
 import io
 import json
@@ -31,6 +32,14 @@ def _hex(character: str) -> str:
     point = ord(character)
     raw = bytes([point - 0xDC00]) if 0xDC80 <= point <= 0xDCFF else character.encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+def name_fields(name: bytes, label: str = "key") -> dict[str, str]:
+    """A name in JSON: as it is where it is UTF-8; else escaped, and beside it without loss as base64."""
+    try:
+        return {label: name.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {label: escaped(name), f"{label}_b64": base64.b64encode(name).decode("ascii")}
 
 
 def path_text(path: os.PathLike[str] | str) -> str:

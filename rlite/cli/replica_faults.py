@@ -8,6 +8,7 @@ import errno
 import ipaddress
 from dataclasses import dataclass, replace
 
+from rlite.cli.asking import info_text
 from rlite.cli.info_text import flat, number
 from rlite.cli.options import Target, for_nothing
 from rlite.cli.output import escaped
@@ -18,6 +19,8 @@ from rlite.engine.errors import CommandError, RliteError
 
 # Faults that no waiting mends: somebody must change something.
 LASTING = frozenset({"auth", "circle", "data", "denied", "disk", "internal", "protocol", "version"})
+# Faults of the way from here to the master, which may be another than the replica's.
+OF_THE_WAY = frozenset({"lost", "refused", "unreachable"})
 # What a master says while it will be there shortly.
 PASSING = ("not yet", "loading")
 HOPS = 8  # of a chain of replicas that are looked at for a circle
@@ -32,17 +35,9 @@ def passing(fault: Fault) -> bool:
     return fault.kind == "loading" or (fault.kind == "refused" and fault.text.startswith(PASSING))
 
 
-def read_info(connection: Connection) -> dict[str, str]:
-    """All fields of INFO. Raises CommandError, RliteError."""
-    reply = connection.command("INFO")
-    if not isinstance(reply, bytes):
-        raise RliteError(f"{connection.where} answered INFO with something else")
-    return flat(reply)
-
-
 def read_status(connection: Connection) -> Status:
     """How a server stands. Raises CommandError, RliteError."""
-    status = status_of(read_info(connection))
+    status = status_of(flat(info_text(connection)))
     fault = status.fault
     if fault is not None and fault.kind == "auth":  # its text is the master's reply
         words = master_fault(CommandError(fault.text))
@@ -51,21 +46,6 @@ def read_status(connection: Connection) -> Status:
 
 
 # --- words -------------------------------------------------------------------------------------------------
-
-
-def refusal(fault: CommandError, doing: str) -> str:
-    """What an error reply means, for who runs the command. doing: what was asked of the server."""
-    text = escaped(fault.text)
-    word = fault.text.partition(" ")[0]
-    if word == "NOAUTH":
-        return "it asks for a password: REDISCLI_AUTH, --password-file or -a"
-    if word == "WRONGPASS" or "invalid password" in fault.text:
-        return "it refuses the password, or the name of the user"
-    if word == "NOPERM":
-        return f"its user may not {doing}: {text}"
-    if "unknown command" in fault.text:
-        return f"it has no command to {doing}: {text}"
-    return f"it refuses to {doing}: {text}"
 
 
 def master_fault(fault: CommandError) -> Fault:
@@ -101,8 +81,10 @@ class Sight:
     fault: Fault | None
 
 
-def look(master: Target) -> Sight:
-    """Asks a master how it stands, as its replica would log in."""
+def look(master: Target | None) -> Sight:
+    """Asks a master how it stands, as its replica would log in; nothing where it cannot be seen from here."""
+    if master is None:
+        return Sight(None, None)
     try:
         with master.connect(strict=True) as connection:
             status = read_status(connection)
@@ -125,11 +107,15 @@ def look(master: Target) -> Sight:
     return Sight(status, None)
 
 
-def seen_from_here(address: Address, server: Address) -> Address:
-    """Where a server is for us that `server` knows by `address`: what is loopback there is its machine."""
-    if server.unix or not _loopback(address.host) or _loopback(server.host):
+def way_to(address: Address, server: Address, status: Status) -> Address | None:
+    """Where for us is what `server` knows by `address`: loopback there is its machine. None where nobody can
+    tell: behind a tunnel or a container's mapped port its loopback is not ours. status: how `server` stands.
+    """
+    if server.unix or not _loopback(address.host):
         return address
-    return replace(address, host=server.host)
+    if status.port not in (0, server.port):
+        return None
+    return address if _loopback(server.host) else replace(address, host=server.host)
 
 
 def _loopback(host: str) -> bool:
@@ -141,9 +127,9 @@ def _loopback(host: str) -> bool:
 
 def circle(told: Status, server: Address, master: Target) -> Fault | None:
     """Whether the master's data come, at the end of its chain, from the server that shall follow it. Looks
-    as far as it can; None where there is no circle, or none can be seen.
+    as far as it can; None where there is no circle, or none can be seen. master: as it is reached from here.
     """
-    at = replace(master, address=seen_from_here(master.address, server))
+    at = master
     through: list[str] = []
     for _ in range(HOPS):
         if _same(at.address, server):
@@ -156,7 +142,9 @@ def circle(told: Status, server: Address, master: Target) -> Fault | None:
         if status.master is None:
             return None
         through.append(escaped(str(at.address)))
-        here = seen_from_here(status.master, at.address)
+        here = way_to(status.master, at.address, status)
+        if here is None:
+            return None
         at = replace(at, address=replace(at.address, host=here.host, port=here.port))
     return None
 
@@ -172,6 +160,17 @@ def _same(one: Address, other: Address) -> bool:
     """Whether two addresses are surely of one server, as they are written."""
     hosts_alike = one.host == other.host or (_loopback(one.host) and _loopback(other.host))
     return not one.unix and not other.unix and hosts_alike and one.port == other.port
+
+
+def is_talking(connection: Connection) -> bool:
+    """Whether a replica has a connection to its master, though not yet the stream; ROLE knows. Then a fault
+    to connect that is seen from here, from another network perhaps, is none of the replica's.
+    """
+    try:
+        role = connection.command("ROLE")
+    except CommandError:
+        return False
+    return isinstance(role, list) and len(role) == 5 and role[3] in (b"handshake", b"sync", b"connected")
 
 
 def login_of(connection: Connection) -> tuple[str | None, str | None]:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import click
 
+from rlite.cli.asking import asked, connected, refusal
 from rlite.cli.exits import Exit
 from rlite.cli.options import (
     SETTINGS,
@@ -17,12 +18,14 @@ from rlite.cli.options import (
     yes_option,
 )  # fmt: skip
 from rlite.cli.output import escaped, note, on_terminal, size_text
-from rlite.cli.replica_faults import circle, login_of, look, read_status, refusal, seen_from_here
+from rlite.cli.replica_faults import OF_THE_WAY, circle, is_talking, login_of, look, read_status, way_to
 from rlite.cli.replica_status import Status, link_word, show
 from rlite.cli.replica_waiting import Outcome, Wait
 from rlite.engine.addresses import Address, parse_address
 from rlite.engine.client import Connection
 from rlite.engine.errors import CommandError, RliteError
+
+LOOK_SECONDS = 2.0  # a master that cannot be reached from here must not hold everything up
 
 
 @click.command("replica-of", context_settings=SETTINGS)
@@ -101,22 +104,6 @@ def wanted(words: tuple[str, ...], user: str | None, password_file: str | None) 
     return replace(address, user=user if user is not None else address.user)
 
 
-def connected(target: Target) -> Connection:
-    """A connection to the server that is told. Raises RliteError."""
-    try:
-        return target.connect()
-    except CommandError as fault:
-        raise RliteError(f"{target}: {refusal(fault, 'let anybody in')}") from None
-
-
-def asked(connection: Connection, doing: str, *words: str | int) -> None:
-    """Has a server do something. Raises RliteError with its reason."""
-    try:
-        connection.command(*words)
-    except CommandError as fault:
-        raise RliteError(f"{connection.where}: {refusal(fault, doing)}") from None
-
-
 # --- how it stands -----------------------------------------------------------------------------------------
 
 
@@ -136,10 +123,12 @@ def seen(connection: Connection, target: Target) -> Status:
     if status.master is None:
         return status
     user, password = login_of(connection)
-    address = seen_from_here(status.master, target.address)
-    sight = look(replace(target, address=replace(address, user=user, password=password)))
-    idle = not status.link_up and (status.transfer is None or not status.transfer.read)
-    fault = status.fault or (sight.fault if idle else None)
+    sight = look(reached(status.master, target, status, user, password))
+    fault = status.fault
+    if fault is None and not status.link_up and (status.transfer is None or not status.transfer.read):
+        fault = sight.fault
+        if fault is not None and fault.kind in OF_THE_WAY and is_talking(connection):
+            fault = None
     return replace(status, fault=fault, master_offset=None if sight.status is None else sight.status.offset)
 
 
@@ -158,16 +147,17 @@ def follow(
         note("Nothing was changed.")
         return Exit.UNCONFIRMED
     user, password = login_for(connection, address)
-    here = seen_from_here(address, target.address)
-    master = replace(target, address=replace(here, user=user, password=password))
-    if fault := circle(before, target.address, master):
+    master = reached(address, target, before, user, password)
+    if master is not None and (fault := circle(before, target.address, master)):
         raise RliteError(f"{target} cannot follow {address}: {fault.text}; nothing was changed")
     set_login(connection, address)
     asked(connection, "follow a master", "REPLICAOF", address.host, address.port)
     if not wait:
         done = f"{target} was told to follow {address}"
         return said(seen(connection, target), target, output, done)
-    waiting = Wait(target, connection, address, master, timeout=timeout, progress=progress)
+    waiting = Wait(
+        target, connection, address, master, before=before.fault, timeout=timeout, progress=progress
+    )
     try:
         outcome = waiting.run()
     except KeyboardInterrupt:
@@ -177,6 +167,16 @@ def follow(
     finally:
         waiting.close()
     return concluded(outcome, before, target, address, output)
+
+
+def reached(
+    master: Address, target: Target, status: Status, user: str | None, password: str | None
+) -> Target | None:
+    """A server's master as it is reached from here, with its login; None where that is not known."""
+    here = way_to(master, target.address, status)
+    if here is None:
+        return None
+    return Target(replace(here, user=user, password=password), min(target.timeout, LOOK_SECONDS))
 
 
 def login_for(connection: Connection, address: Address) -> tuple[str | None, str | None]:

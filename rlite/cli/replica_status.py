@@ -57,6 +57,7 @@ class Status:
     redis_version: str
     rlite_version: str
     run_id: str
+    port: int
     keys: int
     loading: bool
     history: str
@@ -115,6 +116,7 @@ def status_of(info: Mapping[str, str]) -> Status:
         redis_version=info.get("redis_version", ""),
         rlite_version=info.get("rlite_version", ""),
         run_id=info.get("run_id", ""),
+        port=number(info, "tcp_port"),
         keys=sum(number(parts(value), "keys") for name, value in info.items() if name[:2] == "db"),
         loading=bool(number(info, "loading")),
         history=info.get("master_replid", ""),

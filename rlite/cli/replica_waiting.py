@@ -7,9 +7,10 @@ offset and for reasons. Changes nothing on either.
 import time
 from dataclasses import dataclass, replace
 
+from rlite.cli.asking import connected, refusal
 from rlite.cli.options import Progress, Target
 from rlite.cli.output import escaped, size_text
-from rlite.cli.replica_faults import Sight, lasting, look, newer, passing, read_status, refusal
+from rlite.cli.replica_faults import OF_THE_WAY, Sight, is_talking, lasting, look, newer, passing, read_status
 from rlite.cli.replica_status import Fault, Status
 from rlite.engine.addresses import Address
 from rlite.engine.client import Connection
@@ -20,6 +21,7 @@ LOOK_SECONDS = 1.0  # between two looks at the master, while there is no link
 # Without --timeout: how long a fault that may pass is borne, and how long nothing may move.
 PATIENCE_SECONDS = 5.0
 STILL_SECONDS = 60.0
+RETRY_SECONDS = 10.0  # in which an rlite tries to reach its master anew, whatever went wrong before
 BROKEN_TRANSFERS = 2  # after which it is no accident
 LOST_POLLS = 3  # a server that does not answer so often in a row is gone
 
@@ -37,23 +39,26 @@ class Outcome:
 
 
 class Wait:
-    """One wait. told: the server that follows; master: whom, with its login, as it is reached from here;
-    asked: the master as the server was told; timeout: seconds, None for patience that depends on what moves.
+    """One wait. told: the server that follows; master: whom, with its login, as it is reached from here,
+    None where it is not; asked: the master as the server was told; before: why its link was down before it
+    was told; timeout: seconds, None for patience that depends on what moves.
     """
 
     def __init__(
-        self, told: Target, connection: Connection, asked: Address, master: Target, *,
-        timeout: float | None, progress: bool | None,
+        self, told: Target, connection: Connection, asked: Address, master: Target | None, *,
+        before: Fault | None, timeout: float | None, progress: bool | None,
     ) -> None:  # fmt: skip
         self._told, self._connection, self._asked, self._master = told, connection, asked, master
-        self._timeout, self._progress = timeout, progress
+        self._timeout, self._progress, self._before = timeout, progress, before
         self._began = self._moved = time.monotonic()
         self._last_look = 0.0
         self._sight = Sight(None, None)
         self._last: tuple[object, ...] = ()
+        self._reason: Fault | None = None
         self._fault_since: float | None = None
+        self._unexplained_since: float | None = None
         self._goal: int | None = None
-        self._received = self._transfers = self._total = 0
+        self._received = self._transfers = self._total = self._start = 0
         self._transferring = False
         self._bar = Progress("waiting", 0, wanted=progress)
 
@@ -93,14 +98,8 @@ class Wait:
                     raise
                 time.sleep(POLL_SECONDS * 3)
                 self._connection.close()
-                self._connection = self._reconnected()
+                self._connection = connected(self._told)
         raise AssertionError("unreachable")
-
-    def _reconnected(self) -> Connection:
-        try:
-            return self._told.connect()
-        except CommandError as fault:
-            raise RliteError(f"{self._told}: {refusal(fault, 'let anybody in')}") from None
 
     def close(self) -> None:
         self._connection.close()
@@ -148,11 +147,11 @@ class Wait:
         return None
 
     def _why(self, status: Status) -> str:
-        fault = status.fault or self._sight.fault
         if status.link_up:
             lag = self._goal - status.offset if self._goal is not None else 0
             return f"it is {size_text(lag)} behind" if lag > 0 else ""
-        return escaped(fault.text) if fault is not None else ""
+        reason = self._reason
+        return escaped(reason.text) if reason is not None else f"the log of {self._told} may say why"
 
     def _stream(self, status: Status, now: float) -> None:
         """The link is up: has it what the master had when that was first seen?"""
@@ -164,7 +163,13 @@ class Wait:
             self._last_look = 0.0
             master = self._looked(now).status
             self._goal = status.offset if master is None else master.offset
-        self._bar.say(f"for the stream: {size_text(max(0, self._goal - status.offset))} behind")
+            self._start = status.offset
+            self._bar.done()
+            total = max(0, self._goal - self._start)
+            self._bar = Progress("catching up", total, wanted=self._progress)
+        master = self._looked(now).status
+        lag = "" if master is None else f"{size_text(max(0, master.offset - status.offset))} behind now"
+        self._bar.step(max(0, status.offset - self._start), lag)
 
     def _transfer(self, status: Status) -> Fault | None:
         transfer = status.transfer
@@ -185,6 +190,11 @@ class Wait:
             self._bar.say("nothing yet: the master prepares its data")
         elif transfer.total and transfer.read >= transfer.total:
             self._bar.say(f"all {size_text(transfer.total)} are there; loading")
+        elif (
+            not transfer.total and transfer.last_io_seconds > 1
+        ):  # without a size nobody can tell the end from a pause
+            still = f"nothing new for {transfer.last_io_seconds} s; loading, perhaps"
+            self._bar.say(f"{size_text(transfer.read)}, {still}")
         else:
             self._bar.step(transfer.read)
         return None
@@ -204,13 +214,16 @@ class Wait:
         fault = status.fault
         if fault is None and now - self._began >= POLL_SECONDS * 3:
             fault = self._looked(now).fault
+            if fault is not None and fault.kind in OF_THE_WAY and is_talking(self._connection):
+                fault = None
+        self._reason = fault
         if fault is None:
             self._fault_since = None
-            self._bar.say("for the link to the master")
-            return None
+            return self._unexplained(now, status)
+        self._unexplained_since = None
         self._bar.say(f"for the link: {escaped(fault.text)}")
         if lasting(fault):
-            return fault
+            return None if self._is_old(fault, now) else fault
         if passing(fault):
             self._moved = now
             return None
@@ -218,3 +231,20 @@ class Wait:
             self._fault_since = now
         patient = self._timeout is not None or now - self._fault_since < PATIENCE_SECONDS
         return None if patient else fault
+
+    def _is_old(self, fault: Fault, now: float) -> bool:
+        """Whether a fault may be that of a try before the server was told: it tries again before long."""
+        return fault == self._before and now - self._began < RETRY_SECONDS
+
+    def _unexplained(self, now: float, status: Status) -> Fault | None:
+        """The master can be reached, and nobody says what is wrong. Perhaps nothing: it prepares its data."""
+        master = self._sight.status
+        if master is not None and any(each.state != "online" for each in master.replicas):
+            self._unexplained_since = None
+            self._bar.say("for the master, which prepares its data")
+            return None
+        self._bar.say("for the link to the master")
+        if self._unexplained_since is None:
+            self._unexplained_since = now
+        # A Redis that cannot read what it is sent tries again and again, each time for a moment.
+        return newer(master, status) if now - self._unexplained_since >= PATIENCE_SECONDS else None

@@ -9,8 +9,8 @@ import click
 
 from rlite.cli.exits import Exit
 from rlite.cli.options import SETTINGS, Progress, moment_text, output_option, progress_option
-from rlite.cli.output import Csv, document, escaped, line, note, path_text
-from rlite.cli.snapshot_options import DATABASES, MATCH, duration, followed, name_fields, refuse_terminal
+from rlite.cli.output import Csv, document, escaped, line, name_fields, note, path_text
+from rlite.cli.snapshot_options import DATABASES, MATCH, duration, followed, refuse_terminal
 from rlite.engine.persistence.byte_source import ByteSource
 from rlite.engine.persistence.diffing import Change, Counts, Difference, Side, differences
 from rlite.engine.persistence.rdb_shapes import type_of

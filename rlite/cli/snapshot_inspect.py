@@ -11,8 +11,8 @@ import click
 
 from rlite.cli.exits import Exit
 from rlite.cli.options import SETTINGS, Progress, moment_text, output_option, progress_option
-from rlite.cli.output import Csv, aligned, document, escaped, line, note, path_text, size_text
-from rlite.cli.snapshot_options import counted, filter_options, followed, name_fields, refuse_terminal
+from rlite.cli.output import Csv, aligned, document, escaped, line, name_fields, note, path_text, size_text
+from rlite.cli.snapshot_options import counted, filter_options, followed, refuse_terminal
 from rlite.engine.persistence.byte_source import ByteSource
 from rlite.engine.persistence.inspecting import Found, Inspection, Statistics, Sum
 from rlite.engine.persistence.prefixes import PrefixTree

@@ -2,7 +2,6 @@
 sources with progress.
 """
 
-import base64
 import functools
 import sys
 import time
@@ -12,7 +11,6 @@ from typing import Any, TypeVar
 import click
 
 from rlite.cli.options import Progress, moment, size
-from rlite.cli.output import escaped
 from rlite.engine.persistence.byte_source import ByteSource
 from rlite.engine.persistence.rdb_shapes import TYPES
 from rlite.engine.persistence.selecting import TtlRange, Wanted, parse_duration, parse_ttl
@@ -78,14 +76,6 @@ def filter_options(function: F) -> F:
         decorated = option(decorated)
     wrapped: F = decorated
     return wrapped
-
-
-def name_fields(name: bytes, label: str = "key") -> dict[str, str]:
-    """A name in JSON: as it is where it is UTF-8; else escaped, and beside it without loss as base64."""
-    try:
-        return {label: name.decode("utf-8")}
-    except UnicodeDecodeError:
-        return {label: escaped(name), f"{label}_b64": base64.b64encode(name).decode("ascii")}
 
 
 def refuse_terminal(*names: str) -> None:

@@ -12,10 +12,26 @@ from typing import Any
 import pytest
 from support.proxy import Proxy
 from support.raw_replication import HISTORY, MasterLink, RawMaster
-from support.replication import PAIRS, Pair, ask, do, fields, in_sync, kinds, node, promote, replicated, run
+from support.replication import (
+    PAIRS,
+    Pair,
+    ask,
+    do,
+    fields,
+    follow,
+    in_sync,
+    kinds,
+    node,
+    promote,
+    replicated,
+    run,
+)
 from support.servers import Server, free_port, rlite_program, start_rlite, wait_for
 from support.tools import ENVIRONMENT, on_terminal, rlite
 from support.wire import Array, Bulk
+
+from rlite.cli.replica_faults import is_talking
+from rlite.engine.client import Connection
 
 PASSWORD = "p4ss:w@rd/ %1"
 QUOTED = "p4ss%3Aw%40rd%2F%20%251"
@@ -196,6 +212,13 @@ def test_a_password_that_the_master_refuses_ends_the_waiting_at_once(
         assert found["master"]["error"]["kind"] == "auth"
 
 
+@pytest.mark.parametrize("kind", [kinds("rlite"), kinds("redis")])
+def test_the_right_password_after_a_wrong_one_is_good(kind: tuple[str]) -> None:
+    with node("redis", {"requirepass": "right"}) as master, node(kind[0]) as replica:
+        told(replica, f"redis://:wrong@127.0.0.1:{master.port}", code=3, seconds=20)
+        assert "in step" in told(replica, f"redis://:right@127.0.0.1:{master.port}", seconds=30).stdout
+
+
 @needs_redis
 def test_a_password_for_a_master_without_any_is_named_as_the_reason(redis: Server) -> None:
     with node("redis") as master:
@@ -311,6 +334,34 @@ def test_a_master_of_a_newer_version_is_given_up_with_that_reason(server: Server
         assert "version" in done.stderr or "newer" in done.stderr
 
 
+def test_behind_a_mapped_port_nobody_guesses_what_its_loopback_is(server: Server) -> None:
+    with node("redis", {"requirepass": "secret"}) as other, Proxy(server.address) as mapped:
+        args = ("replica-of", "-p", mapped.port, "127.0.0.1", other.port, "--timeout", "1")
+        done = rlite(*args)
+        assert done.returncode == 3
+        # What a real Redis does not say is not looked up at what may be another server.
+        assert ("the log of" in done.stderr) is (server.name == "redis")
+        do(server, "CONFIG", "SET", "masterauth", "secret")
+        done = rlite(*args[:-1], "30")
+        assert "in step at offset" in done.stdout
+        assert rlite("replica-of", "-p", mapped.port, "127.0.0.1", mapped.port, "--no-wait").returncode == 0
+
+
+@needs_redis
+def test_a_replica_that_talks_to_its_master_has_a_way_to_it(redis: Server) -> None:
+    def silent(link: MasterLink) -> None:
+        link.command()
+        link.is_closed(30)
+
+    with RawMaster(silent) as master, Connection(port=redis.port) as connection:
+        follow(redis, master.address)
+        wait_for(lambda: is_talking(connection), "it says PING")
+        follow(redis, ("127.0.0.1", free_port()))
+        wait_for(lambda: not is_talking(connection), "it knocks in vain")
+        promote(redis)
+        assert not is_talking(connection)
+
+
 # --- circles -----------------------------------------------------------------------------------------------
 
 
@@ -390,6 +441,7 @@ def test_the_lag_is_what_the_master_has_more(redis: Server) -> None:
         do(redis, "CONFIG", "SET", "repl-timeout", "1000")
         proxy.freeze()
         run(master, [("SET", "a", "b" * 5000)])
+        assert status(master)["replicas"][0]["lag_bytes"] >= 5000
         # The look at the master would go through the frozen link as well.
         done = rlite("replica-of", "-p", redis.port, "--status", "-o", "json", "-t", "0.5")
         assert document(done.stdout)["lag_bytes"] is None

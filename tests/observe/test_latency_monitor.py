@@ -11,6 +11,7 @@ from support.servers import Server, wait_for
 from support.wire import Array, Bulk, Err, Int, Reply, Simple, Verbatim, Wire
 
 from rlite.engine.core.database import Database
+from rlite.engine.core.histogram import Histogram
 from rlite.engine.observe.latency_monitor import LatencyMonitor, Sample, Series
 from rlite.engine.observe.latency_report import age, picture, report
 
@@ -103,7 +104,7 @@ def test_bad_calls_and_empty_ones_are_answered_as_redis_answers_them(pair: Pair)
 
 def test_fast_commands_and_others_are_told_apart(engine: InProcess) -> None:
     monitor = engine.server.latency_monitor
-    monitor.threshold_ns = engine.server.context.slow_ns = 0
+    monitor.threshold_ns = engine.server.context.slow_ns = 1
     wire = engine.wire()
     wire.command("MULTI")
     wire.command("GET", "k")
@@ -131,7 +132,7 @@ def test_a_plain_command_that_waits_for_a_lock_is_an_event(engine: InProcess) ->
 
 
 def test_an_eviction_that_takes_long_is_an_event(engine: InProcess) -> None:
-    engine.server.latency_monitor.threshold_ns = 0
+    engine.server.latency_monitor.threshold_ns = 1
     wire = engine.wire()
     wire.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     for n in range(500):
@@ -142,7 +143,7 @@ def test_an_eviction_that_takes_long_is_an_event(engine: InProcess) -> None:
 
 
 def test_expiry_is_an_event(engine: InProcess) -> None:
-    engine.server.latency_monitor.threshold_ns = 0
+    engine.server.latency_monitor.threshold_ns = 1
     engine.wire().command("SET", "k", "v", "PX", 1)
     wait_for(lambda: "expire-cycle" in engine.server.latency_monitor.events, "an event of expiry")
     keys = engine.server.keyspace.counters()
@@ -154,13 +155,17 @@ def test_writing_the_log_syncing_it_and_forking_are_events(tmp_path: Path, polic
     running = started(appendonly="yes", appendfsync=policy, dir=str(tmp_path))
     try:
         monitor = running.server.latency_monitor
-        monitor.threshold_ns = 0
+        monitor.threshold_ns = 1
         wire = running.wire()
         assert wire.command("SET", "k", "v") == Simple(b"OK")
         wanted = {"aof-write", "aof-write-alone", sync}
         wait_for(lambda: wanted <= set(monitor.events), f"events {wanted}")
         wire.command("BGSAVE")
         assert "fork" in monitor.events
+        writes, syncs = Histogram(), Histogram()
+        running.server.context.log.add_times(writes, syncs)
+        assert writes.total > 0
+        assert syncs.total > 0
     finally:
         running.close()
 

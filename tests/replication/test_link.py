@@ -1,105 +1,50 @@
 """The link to a master, against one that says just what the test has it say."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-
 import pytest
-from support.fake_master import HISTORY, FakeMaster, Peer
-from support.in_process import InProcess, started
+from support.following import Servers, established, info, is_up, until, until_fault, until_up
+from support.raw_replication import HISTORY, PatientMaster
 from support.servers import wait_for
 from support.snapshots import rdb, string
-from support.wire import Bulk, Err, Int, Null, Simple, Wire, encode
+from support.wire import Bulk, Err, Int, Null, Simple, encode
 
 OTHER = "b" * 40
 MARK = b"m" * 39 + b"k"
-
-
-@pytest.fixture
-def master() -> Iterator[FakeMaster]:
-    with FakeMaster() as made:
-        yield made
-
-
-@pytest.fixture
-def servers() -> Iterator["Servers"]:
-    with ExitStack() as stack:
-        yield Servers(stack)
-
-
-class Servers:
-    """Servers of this process that end with the test."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-
-    def start(self, **directives: object) -> InProcess:
-        made = started(**directives)
-        self._stack.callback(made.close)
-        return made
-
-    def following(self, master: FakeMaster, **directives: object) -> Wire:
-        """A connection to a server that follows a master."""
-        wire = self.start(**directives).wire()
-        assert wire.command("REPLICAOF", "127.0.0.1", master.port) == Simple(b"OK")
-        return wire
-
-
-def info(wire: Wire) -> dict[str, str]:
-    reply = wire.command("INFO", "replication")
-    assert isinstance(reply, Bulk)
-    pairs = (line.split(":", 1) for line in reply.data.decode().splitlines() if ":" in line)
-    return dict(pairs)
-
-
-def is_up(wire: Wire) -> bool:
-    return info(wire)["master_link_status"] == "up"
-
-
-def until_up(wire: Wire) -> None:
-    wait_for(lambda: is_up(wire), "the link is up")
-
-
-def until_fault(wire: Wire, beginning: str) -> str:
-    wait_for(lambda: info(wire)["rlite_master_link_error"].startswith(beginning), beginning)
-    return info(wire)["rlite_master_link_error"]
-
-
-def until(wire: Wire, *command: bytes | str | int, becomes: object) -> None:
-    wait_for(lambda: wire.command(*command) == becomes, f"{command} is answered with {becomes}")
 
 
 # --- the handshake ---
 
 
 def test_a_replica_says_who_it_is_and_asks_for_what_is_behind_its_offset(
-    master: FakeMaster, servers: Servers
+    master: PatientMaster, servers: Servers
 ) -> None:
     server = servers.start()
     server.wire().command("REPLICAOF", "127.0.0.1", master.port)
     peer = master.accept()
-    assert peer.greet() == [
-        [b"PING"],
-        [b"REPLCONF", b"listening-port", b"%d" % server.server.port],
-        [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"],
-    ]
+    assert peer.command() == (b"PING",)
+    peer.send(b"+PONG\r\n")
+    assert peer.command() == (b"REPLCONF", b"listening-port", b"%d" % server.server.port)
+    assert peer.command() == (b"REPLCONF", b"capa", b"eof", b"capa", b"psync2")
+    peer.send(b"+OK\r\n" * 2)
     assert peer.command()[0] == b"PSYNC"
 
 
-def test_a_replica_logs_in_and_gives_the_address_it_is_told_to(master: FakeMaster, servers: Servers) -> None:
+def test_a_replica_logs_in_and_gives_the_address_it_is_told_to(
+    master: PatientMaster, servers: Servers
+) -> None:
     servers.following(
         master, masteruser="replicator", masterauth="secret", replica_announce_ip="10.1.2.3",
         replica_announce_port=7000,
     )  # fmt: skip
     peer = master.accept()
-    assert peer.command() == [b"PING"]
+    assert peer.command() == (b"PING",)
     peer.send(b"-NOAUTH Authentication required.\r\n")
-    assert peer.command() == [b"AUTH", b"replicator", b"secret"]
-    assert peer.command() == [b"REPLCONF", b"listening-port", b"7000"]
-    assert peer.command() == [b"REPLCONF", b"ip-address", b"10.1.2.3"]
-    assert peer.command() == [b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]
+    assert peer.command() == (b"AUTH", b"replicator", b"secret")
+    assert peer.command() == (b"REPLCONF", b"listening-port", b"7000")
+    assert peer.command() == (b"REPLCONF", b"ip-address", b"10.1.2.3")
+    assert peer.command() == (b"REPLCONF", b"capa", b"eof", b"capa", b"psync2")
 
 
-def test_a_wrong_password_is_told_in_info_and_tried_again(master: FakeMaster, servers: Servers) -> None:
+def test_a_wrong_password_is_told_in_info_and_tried_again(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master, masterauth="wrong")
     peer = master.accept()
     peer.command()
@@ -108,7 +53,10 @@ def test_a_wrong_password_is_told_in_info_and_tried_again(master: FakeMaster, se
     peer.send(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")
     until_fault(wire, "auth: WRONGPASS")
     wire.command("CONFIG", "SET", "masterauth", "right")
-    assert master.accept().greet(login=1)[1] == [b"AUTH", b"right"]
+    peer = master.accept()
+    peer.command()
+    peer.send(b"-NOAUTH Authentication required.\r\n")
+    assert peer.command() == (b"AUTH", b"right")
 
 
 @pytest.mark.parametrize(
@@ -125,12 +73,11 @@ def test_a_wrong_password_is_told_in_info_and_tried_again(master: FakeMaster, se
     ],
 )
 def test_a_master_that_does_not_let_it_in_is_asked_again(
-    answer: bytes, fault: str, master: FakeMaster, servers: Servers
+    answer: bytes, fault: str, master: PatientMaster, servers: Servers
 ) -> None:
     wire = servers.following(master)
     peer = master.accept()
-    peer.greet()
-    peer.command()
+    peer.handshake()
     peer.send(b"\n\n" + answer + b"\r\n")
     until_fault(wire, fault)
     assert master.accept().sync(rdb([string(b"k")]))[0] == b"PSYNC"
@@ -139,7 +86,7 @@ def test_a_master_that_does_not_let_it_in_is_asked_again(
 
 
 def test_nobody_at_the_address_is_told_in_info(servers: Servers) -> None:
-    with FakeMaster() as gone:
+    with PatientMaster() as gone:
         port = gone.port
     wire = servers.start().wire()
     wire.command("REPLICAOF", "127.0.0.1", port)
@@ -151,7 +98,7 @@ def test_nobody_at_the_address_is_told_in_info(servers: Servers) -> None:
 # --- the transfer ---
 
 
-def test_a_transfer_of_known_length_becomes_the_data(master: FakeMaster, servers: Servers) -> None:
+def test_a_transfer_of_known_length_becomes_the_data(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master)
     data = rdb([string(b"k", b"v"), string(b"other", b"w", db=3)])
     peer = master.accept()
@@ -170,13 +117,12 @@ def test_a_transfer_of_known_length_becomes_the_data(master: FakeMaster, servers
 
 @pytest.mark.parametrize("step", [1, 7, 39, 40, 41, 1000])
 def test_a_transfer_up_to_a_mark_ends_there_however_it_is_cut(
-    step: int, master: FakeMaster, servers: Servers
+    step: int, master: PatientMaster, servers: Servers
 ) -> None:
     wire = servers.following(master)
     data = rdb([string(b"k", b"v" * 300 + MARK[:39])])
     peer = master.accept()
-    peer.greet()
-    peer.command()
+    peer.handshake()
     peer.send(b"+FULLRESYNC %s 7\r\n\n\n$EOF:%s\r\n" % (HISTORY.encode(), MARK))
     stream = encode("SET", "behind", "it")
     whole = data + MARK + stream
@@ -194,9 +140,10 @@ def test_a_transfer_up_to_a_mark_ends_there_however_it_is_cut(
         (rdb([string(b"k", b"v")])[:-9] + bytes(9), "data: the master's data:"),
         (b"not an RDB file at all", "data: the master's data:"),
     ],
+    ids=["too new", "damaged", "nonsense"],
 )
 def test_data_that_cannot_be_loaded_change_nothing(
-    data: bytes, fault: str, master: FakeMaster, servers: Servers
+    data: bytes, fault: str, master: PatientMaster, servers: Servers
 ) -> None:
     wire = servers.start().wire()
     wire.command("SET", "mine", "1")
@@ -210,13 +157,12 @@ def test_data_that_cannot_be_loaded_change_nothing(
     assert wire.command("GET", "mine") == Null(b"$")
 
 
-def test_the_old_data_are_served_while_new_ones_come(master: FakeMaster, servers: Servers) -> None:
+def test_the_old_data_are_served_while_new_ones_come(master: PatientMaster, servers: Servers) -> None:
     wire = servers.start().wire()
     wire.command("SET", "mine", "1")
     wire.command("REPLICAOF", "127.0.0.1", master.port)
     peer = master.accept()
-    peer.greet()
-    peer.command()
+    peer.handshake()
     data = rdb([string(b"k", b"v")])
     peer.send(b"+FULLRESYNC %s 0\r\n$%d\r\n" % (HISTORY.encode(), len(data)) + data[:10])
     wait_for(lambda: info(wire).get("master_sync_read_bytes") == "10", "ten bytes have come")
@@ -233,15 +179,7 @@ def test_the_old_data_are_served_while_new_ones_come(master: FakeMaster, servers
 # --- the stream ---
 
 
-def established(master: FakeMaster, wire: Wire, offset: int = 0) -> Peer:
-    peer = master.accept()
-    peer.sync(rdb([]), offset=offset)
-    peer.acknowledged(offset)
-    until_up(wire)
-    return peer
-
-
-def test_the_stream_is_applied_however_it_is_cut(master: FakeMaster, servers: Servers) -> None:
+def test_the_stream_is_applied_however_it_is_cut(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master)
     peer = established(master, wire)
     stream = b"".join([
@@ -257,7 +195,7 @@ def test_the_stream_is_applied_however_it_is_cut(master: FakeMaster, servers: Se
     assert wire.command("XLEN", "s") == Int(1)
 
 
-def test_a_master_that_asks_is_told_the_offset_at_once(master: FakeMaster, servers: Servers) -> None:
+def test_a_master_that_asks_is_told_the_offset_at_once(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master)
     peer = established(master, wire, offset=10)
     ask = encode("REPLCONF", "GETACK", "*")
@@ -266,7 +204,7 @@ def test_a_master_that_asks_is_told_the_offset_at_once(master: FakeMaster, serve
         peer.acknowledged(10 + times * len(ask))
 
 
-def test_a_broken_link_goes_on_where_it_was(master: FakeMaster, servers: Servers) -> None:
+def test_a_broken_link_goes_on_where_it_was(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master)
     peer = established(master, wire, offset=10)
     first = encode("SELECT", 2) + encode("SET", "a", "1")
@@ -275,14 +213,14 @@ def test_a_broken_link_goes_on_where_it_was(master: FakeMaster, servers: Servers
     peer.close()
     peer = master.accept()
     # The unfinished command was not applied: it is asked for again. The database is still the one selected.
-    assert peer.goes_on() == [b"PSYNC", HISTORY.encode(), b"%d" % (10 + len(first) + 1)]
+    assert peer.goes_on() == (b"PSYNC", HISTORY.encode(), b"%d" % (10 + len(first) + 1))
     peer.send(encode("SET", "b", "2"))
     wire.command("SELECT", 2)
     until(wire, "GET", "b", becomes=Bulk(b"2"))
     assert wire.command("GET", "a") == Bulk(b"1")
 
 
-def test_a_silent_master_is_given_up_and_asked_again(master: FakeMaster, servers: Servers) -> None:
+def test_a_silent_master_is_given_up_and_asked_again(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master, repl_timeout=1)
     established(master, wire)
     until_fault(wire, "timeout: nothing came from the master for")
@@ -290,7 +228,7 @@ def test_a_silent_master_is_given_up_and_asked_again(master: FakeMaster, servers
 
 
 def test_another_history_id_is_taken_over_with_the_data_as_they_are(
-    master: FakeMaster, servers: Servers
+    master: PatientMaster, servers: Servers
 ) -> None:
     wire = servers.following(master)
     peer = established(master, wire, offset=10)
@@ -306,7 +244,7 @@ def test_another_history_id_is_taken_over_with_the_data_as_they_are(
     assert wire.command("GET", "a") == Bulk(b"1")
 
 
-def test_what_is_no_command_breaks_the_link(master: FakeMaster, servers: Servers) -> None:
+def test_what_is_no_command_breaks_the_link(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master)
     peer = established(master, wire)
     peer.send(b"*1\r\n:5\r\n")
@@ -317,7 +255,9 @@ def test_what_is_no_command_breaks_the_link(master: FakeMaster, servers: Servers
 # --- roles ---
 
 
-def test_a_master_again_keeps_its_data_and_no_longer_its_link(master: FakeMaster, servers: Servers) -> None:
+def test_a_master_again_keeps_its_data_and_no_longer_its_link(
+    master: PatientMaster, servers: Servers
+) -> None:
     wire = servers.following(master)
     peer = established(master, wire, offset=10)
     peer.send(encode("SET", "a", "1"))
@@ -334,7 +274,7 @@ def test_a_master_again_keeps_its_data_and_no_longer_its_link(master: FakeMaster
     assert info(wire)["master_replid2"] == HISTORY
 
 
-def test_the_same_master_again_changes_nothing(master: FakeMaster, servers: Servers) -> None:
+def test_the_same_master_again_changes_nothing(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master)
     established(master, wire)
     already = Simple(b"OK Already connected to specified master")
@@ -344,12 +284,12 @@ def test_the_same_master_again_changes_nothing(master: FakeMaster, servers: Serv
     assert wire.command("REPLICAOF", "127.0.0.1", 65536) == Err(b"ERR Invalid master port")
 
 
-def test_another_master_ends_the_link_to_the_one_before(master: FakeMaster, servers: Servers) -> None:
+def test_another_master_ends_the_link_to_the_one_before(master: PatientMaster, servers: Servers) -> None:
     wire = servers.following(master)
     peer = established(master, wire)
-    with FakeMaster() as other:
+    with PatientMaster() as other:
         wire.command("REPLICAOF", "127.0.0.1", other.port)
-        assert other.accept().goes_on()[:2] == [b"PSYNC", HISTORY.encode()]
+        assert other.accept().goes_on()[:2] == (b"PSYNC", HISTORY.encode())
         until_up(wire)
         assert peer.is_closed()
         assert wire.command("GET", "late") == Null(b"$")
@@ -357,16 +297,15 @@ def test_another_master_ends_the_link_to_the_one_before(master: FakeMaster, serv
 
 @pytest.mark.parametrize("stage", ["connected", "greeted", "half a transfer", "streaming"])
 def test_a_server_stops_at_once_whatever_its_link_waits_for(
-    stage: str, master: FakeMaster, servers: Servers
+    stage: str, master: PatientMaster, servers: Servers
 ) -> None:
     server = servers.start()
     server.wire().command("REPLICAOF", "127.0.0.1", master.port)
     peer = master.accept()
     if stage == "greeted":
-        peer.greet()
+        peer.handshake()
     elif stage == "half a transfer":
-        peer.greet()
-        peer.command()
+        peer.handshake()
         peer.send(b"+FULLRESYNC %s 0\r\n$1000\r\nREDIS" % HISTORY.encode())
         wait_for(lambda: info(server.wire()).get("master_sync_read_bytes") == "5", "five bytes have come")
     elif stage == "streaming":

@@ -243,6 +243,32 @@ class RawMaster:
             link.close()
 
 
+class PatientMaster:
+    """A listener whose connections the test takes one by one, and talks on itself."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.settimeout(SECONDS)
+        self._links: list[MasterLink] = []
+        self.port: int = self._listener.getsockname()[1]
+
+    def accept(self) -> "MasterLink":
+        """The replica's next connection."""
+        link = MasterLink(self._listener.accept()[0])
+        self._links.append(link)
+        return link
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for link in self._links:
+            link.close()
+        self._listener.close()
+
+
 class MasterLink(Link):
     """The master's end."""
 
@@ -261,6 +287,18 @@ class MasterLink(Link):
     def full(self, rdb: bytes = EMPTY_RDB, *, history: str = HISTORY, offset: int = 0) -> None:
         """A full resync. offset: bytes of the stream before it; from then on `sent` counts."""
         self.send(b"+FULLRESYNC %b %d\r\n$%d\r\n%b" % (history.encode(), offset, len(rdb), rdb))
+
+    def sync(self, rdb: bytes = EMPTY_RDB, *, history: str = HISTORY, offset: int = 0) -> tuple[bytes, ...]:
+        """From the replica's first word to the end of a full resync; returns its PSYNC."""
+        asked = self.handshake()
+        self.full(rdb, history=history, offset=offset)
+        return asked
+
+    def goes_on(self, history: str = "") -> tuple[bytes, ...]:
+        """From the replica's first word to a partial resync; returns its PSYNC."""
+        asked = self.handshake()
+        self.send(b"+CONTINUE %b\r\n" % history.encode() if history else b"+CONTINUE\r\n")
+        return asked
 
     def acknowledged(self, offset: int, seconds: float = SECONDS) -> None:
         """Reads acknowledgements until one of at least this offset."""

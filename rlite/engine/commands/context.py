@@ -136,6 +136,10 @@ class Replication(Protocol):
         """Host and port of the master; None: this is one."""
 
     @property
+    def resumable(self) -> bool:
+        """Whether the data are a master's, at the offset where the log is."""
+
+    @property
     def link_up(self) -> bool:
         """Whether the stream of the master is coming in."""
 
@@ -248,6 +252,11 @@ class Context:
         """
         self.former_id, self.former_end = (self.replication_id, self.log.offset) if continues else ("", 0)
         self.replication_id = os.urandom(20).hex()
+
+    def go_on_as(self, replication_id: str, offset: int) -> None:
+        """The history has another name from this offset on, where the log is now. Under every lock."""
+        self.former_id, self.former_end = self.replication_id, offset
+        self.replication_id = replication_id
 
     @property
     def follows(self) -> bool:

@@ -59,6 +59,9 @@ SUBSCRIBER_COMMANDS = frozenset(
 )
 
 
+MOST_FRAMING = 32  # bytes that a request has beside an argument, or beside all of them, at most
+
+
 class CrossProtocolError(Exception):
     """The peer speaks HTTP."""
 
@@ -326,11 +329,18 @@ def judge_nested(
         size = len(encode(reply, client.resp)) if server.large_reply != INT64_MAX else -1
     else:
         size = 0
-    request = -1
-    if client is not server.scripts.client:
-        request = len(b"*%d\r\n" % len(args)) + sum(len(b"$%d\r\n\r\n" % len(arg)) + len(arg) for arg in args)
-    if ns >= server.slow_ns or request >= server.large_request or size >= server.large_reply:
+    largest = sum(map(len, args)) + MOST_FRAMING * (len(args) + 1)
+    if ns < server.slow_ns and size < server.large_reply and largest < server.large_request:
+        return
+    request = -1 if client is server.scripts.client else framed_size(args)
+    if ns >= server.slow_ns or size >= server.large_reply or request >= server.large_request:
         judge(server, client, command, args, ns=ns, request=request, reply=size)
+
+
+def framed_size(args: Sequence[bytes]) -> int:
+    """Bytes of a request with these arguments."""
+    heads = [b"*%d\r\n" % len(args), *(b"$%d\r\n\r\n" % len(arg) for arg in args)]
+    return sum(map(len, heads)) + sum(map(len, args))
 
 
 def log_call(journal: Journal, call: Call) -> None:

@@ -21,5 +21,3 @@ class SegmentStream:
         record behind them; "damaged": what stands at `place` is no record that could come there. Raises
         OSError where a read fails.
         """
-    def pad(self, size: int) -> bytes:
-        """That many bytes of padding, behind all records that there are; none where `size` is below 1."""

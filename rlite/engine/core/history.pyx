@@ -156,9 +156,3 @@ cdef class SegmentStream:
         if state == FAILED:
             raise OSError(self.w.error, os.strerror(self.w.error))
         return out if given == most else out[:given], STATES[state]
-
-    def pad(self, int64_t size):
-        """That many bytes of padding, behind all records that there are; none where `size` is below 1."""
-        size = max(size, 0)
-        self.offset += size
-        return b"\n" * size

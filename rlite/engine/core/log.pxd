@@ -15,8 +15,8 @@ from libc.stdint cimport int64_t, uint32_t
 from rlite.engine.core.backlog cimport backlog_t
 from rlite.engine.core.histogram cimport histogram_t
 from rlite.engine.core.platform cimport (
-    pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_t, pthread_mutex_destroy,
-    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
+    pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_t, pthread_cond_wait,
+    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
 )
 from rlite.engine.core.resp cimport out_t
 
@@ -49,6 +49,11 @@ cdef struct log_t:
     int64_t appended           # published
     pthread_mutex_t file_mutex
     int fd                     # of the segment; -1: none
+    int divided                # published; what is in `fresh` belongs to a segment that is not there yet
+    out_t parted               # while it is: what still belongs to this one, and was not taken
+    int64_t parted_offset      # up to which that goes
+    int64_t parted_at          # the same as a position: who waits for more waits for the new segment
+    pthread_cond_t arrived     # of file_mutex: it is there
     out_t taken                # being written; what a failed write has left stays here
     size_t taken_at
     int64_t written            # published
@@ -73,6 +78,7 @@ cdef void log_gone(log_t* l, int database, int64_t ms, const char* key, size_t k
 cdef void log_lose(log_t* l) noexcept nogil               # memory was short for a record
 cdef void log_follow(log_t* l, int64_t offset, int database, int64_t ms, const char* resp,
                      size_t size) noexcept nogil          # a piece of a master's stream, as it came, at its offset
+cdef void log_follow_gap(log_t* l, int64_t offset, const char* resp, size_t size) noexcept nogil   # of it: no record
 cdef void log_say(log_t* l, const char* resp, size_t size) noexcept nogil     # for replicas only: a gap in the files
 cdef void log_wake(log_t* l) noexcept nogil               # whoever sends to replicas has more to send
 cdef int64_t log_limit(log_t* l) noexcept nogil           # up to where replicas may be sent; under `lock`

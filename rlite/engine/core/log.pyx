@@ -209,6 +209,15 @@ cdef void log_follow(log_t* l, int64_t offset, int database, int64_t ms, const c
     rl_spin_unlock(&l.lock)
 
 
+cdef void log_follow_gap(log_t* l, int64_t offset, const char* resp, size_t size) noexcept nogil:
+    """As `log_follow`, for what is no part of the log: it goes to replicas of ours, and counts."""
+    rl_spin_lock(&l.lock)
+    if offset > l.offset:
+        rl_store(&l.offset, offset)
+    moved_on(l, resp, size)
+    rl_spin_unlock(&l.lock)
+
+
 cdef void log_say(log_t* l, const char* resp, size_t size) noexcept nogil:
     rl_spin_lock(&l.lock)
     if l.backlog.on:
@@ -352,10 +361,15 @@ cdef int flush(log_t* l) noexcept nogil:
         out_release(&l.taken)
     rl_spin_lock(&l.lock)
     spare = l.taken
-    l.taken = l.fresh
-    l.fresh = spare
-    l.open_at = NONE
-    l.taking = l.offset
+    if l.divided:
+        l.taken = l.parted
+        l.parted = spare
+        l.taking = l.parted_offset
+    else:
+        l.taken = l.fresh
+        l.fresh = spare
+        l.open_at = NONE
+        l.taking = l.offset
     rl_spin_unlock(&l.lock)
     seal_records(l.taken.data, l.taken.size, l.seed)       # not by those who append: they hold locks
     error = write_taken(l)
@@ -416,6 +430,8 @@ cdef bint log_settle(log_t* l, int64_t target, bint wrote) noexcept nogil:
     elif not always and rl_load_int(&l.syncing) and target - rl_load(&l.written) < PATIENCE:
         return True
     pthread_mutex_lock(&l.file_mutex)
+    while l.divided and target > l.parted_at and not rl_load_int(&l.lost):
+        pthread_cond_wait(&l.arrived, &l.file_mutex)
     if (l.durable if always else l.written) < target:
         error = rl_load_int(&l.lost)
         if not error:
@@ -483,6 +499,7 @@ cdef class Log:
         pthread_mutex_init(&self.log.sync_mutex, NULL)
         pthread_mutex_init(&self.log.feed_mutex, NULL)
         pthread_cond_init(&self.log.feed_cond, NULL)
+        pthread_cond_init(&self.log.arrived, NULL)
         self.log.fd = self.log.former_fd = -1
         self.log.database = -1
         self.log.open_at = NONE
@@ -499,6 +516,8 @@ cdef class Log:
         out_release(&self.log.taken)
         out_release(&self.log.former)
         backlog_end(&self.log.backlog)
+        out_release(&self.log.parted)
+        pthread_cond_destroy(&self.log.arrived)
         pthread_cond_destroy(&self.log.feed_cond)
         pthread_mutex_destroy(&self.log.feed_mutex)
         pthread_mutex_destroy(&self.log.file_mutex)
@@ -583,15 +602,23 @@ cdef class Log:
                     rl_store_int(&self.log.refusing, error)
             pthread_mutex_unlock(&self.log.file_mutex)
 
-    def open(self, int fd, int64_t size, uint32_t seed, int64_t offset):
+    def open(self, int fd, int64_t size, uint32_t seed, offset=None) -> int:
         """Begins to log, to a new file of `size` bytes (its header), which is the log's from here on. offset: of the
-        history. Every stripe is locked, or nobody is there yet."""
-        self.start_at(offset)
+        history; None: where it is. Returns it. Every stripe is locked, or nobody is there yet."""
+        cdef log_t* l = self.log
+        cdef int64_t here
+        if offset is not None:
+            self.start_at(offset)
+        rl_spin_lock(&l.lock)
+        here = l.offset
+        rl_store(&l.safe, here)
         self._begin_segment(fd, size, seed)
-        rl_store_int(&self.log.lost, 0)
-        rl_store_int(&self.log.refusing, reserve(self.log))
-        rl_store_int(&self.log.filing, 1)
-        rl_store_int(&self.log.on, 1)
+        rl_store_int(&l.filing, 1)
+        rl_spin_unlock(&l.lock)
+        rl_store_int(&l.lost, 0)
+        rl_store_int(&l.refusing, reserve(l))
+        rl_store_int(&l.on, 1)
+        return here
 
     def start_at(self, int64_t offset):
         """The history goes on at an offset that is not the one it had come to: what the backlog holds is of no use then,
@@ -612,7 +639,8 @@ cdef class Log:
     cdef void _begin_segment(self, int fd, int64_t size, uint32_t seed) noexcept:
         self.log.fd = fd
         self.log.seed = seed
-        self.log.database = -1
+        if not rl_load_int(&self.log.following):
+            self.log.database = -1
         self.log.open_at = NONE
         self.log.reserved = size
         rl_store(&self.log.segment_bytes, size)
@@ -643,12 +671,13 @@ cdef class Log:
         cdef int64_t left, offset
         rl_spin_lock(&l.lock)
         offset = l.offset
-        left = l.fresh.size + l.taken.size - l.taken_at
+        left = l.fresh.size + l.parted.size + l.taken.size - l.taken_at
         l.taking = l.offset
         l.former_fd = l.fd
         if forsake:
-            l.fresh.size = l.taken.size = l.taken_at = 0
+            l.fresh.size = l.parted.size = l.taken.size = l.taken_at = 0
             rl_bump(&l.written, left)
+            rl_store_int(&l.divided, 0)
         else:                           # `taken` is empty: prepare_switch has written it
             l.former = l.fresh
             l.former_seed = l.seed
@@ -684,12 +713,58 @@ cdef class Log:
             else:
                 rl_store(&l.durable, l.written)
                 rl_store(&l.safe, l.taking)
+            pthread_cond_broadcast(&l.arrived)
             pthread_mutex_unlock(&l.file_mutex)
         return error
 
     def abandon_switch(self):
-        """Instead of `switch`: everything stays as it was."""
+        """Instead of `switch` or `go_on`: everything stays as it was."""
+        pthread_cond_broadcast(&self.log.arrived)
         pthread_mutex_unlock(&self.log.file_mutex)
+
+    def divide(self):
+        """With every stripe locked: what comes from here on belongs to another segment, which need not be there yet. Until
+        `go_on` none of it is written, and who has to wait for that waits. Nothing is waited for here. Returns (offset,
+        record_end) of this moment. Twice without `go_on`: it stays where it was."""
+        cdef log_t* l = self.log
+        cdef int64_t offset, record_end
+        rl_spin_lock(&l.lock)
+        offset, record_end = l.offset, l.record_end
+        if not rl_load_int(&l.following):
+            l.database = -1
+        if l.filing and not l.divided:
+            l.parted, l.fresh = l.fresh, l.parted
+            l.parted_offset = offset
+            l.parted_at = l.appended
+            l.open_at = NONE
+            rl_store_int(&l.divided, 1)
+        rl_spin_unlock(&l.lock)
+        return offset, record_end
+
+    def go_on(self, int fd, int64_t size, uint32_t seed):
+        """Between `prepare_switch` and `finish_switch`: the segment is there that what came since `divide` belongs to."""
+        cdef log_t* l = self.log
+        cdef int database
+        rl_spin_lock(&l.lock)
+        database = l.database
+        l.taking = l.parted_offset
+        l.former_fd = l.fd
+        l.former = l.parted             # which prepare_switch has emptied
+        l.former_seed = l.seed
+        l.parted.data = NULL
+        l.parted.size = l.parted.cap = 0
+        self._begin_segment(fd, size, seed)
+        l.database = database
+        l.open_at = NONE
+        rl_store_int(&l.divided, 0)
+        rl_spin_unlock(&l.lock)
+        if not l.lost:
+            rl_store_int(&l.refusing, reserve(l))
+
+    def give_up(self, int error):
+        """Between `prepare_switch` and the last step: the new segment cannot be had, or not be named. No more is written
+        until a new base heals that."""
+        lose(self.log, error)
 
     def heal(self):
         """A new base holds all there was when it was made, and the segment behind it is whole: writes are taken again."""
@@ -715,15 +790,24 @@ cdef class Log:
                 error = tick(self.log, syncing)
         return error
 
-    def close(self) -> int:
-        """Logs no more; writes and syncs what there is. Returns 0 or errno."""
+    def forsake(self):
+        """With every stripe locked: no more goes to the segment, nor to any until `open`, though the log goes on. Waits for
+        nothing; `end_file` is to be called before `open`."""
+        cdef log_t* l = self.log
+        rl_spin_lock(&l.lock)
+        rl_store_int(&l.filing, 0)
+        l.open_at = NONE
+        rl_spin_unlock(&l.lock)
+
+    def end_file(self) -> int:
+        """Writes and syncs what belongs to the segment, and closes it; nothing more must be coming. Returns 0 or errno."""
         cdef int error = 0
-        rl_store_int(&self.log.filing, 0)
-        rl_store_int(&self.log.on, self.log.backlog.on)
         with nogil:
             pthread_mutex_lock(&self.log.file_mutex)
             if self.log.fd >= 0:
-                error = flush(self.log)
+                error = rl_load_int(&self.log.lost)        # what follows something that is missing must not be there
+                if not error:
+                    error = flush(self.log)
                 if not error:
                     error = sync(self.log)
                 rl_trim(self.log.fd)
@@ -732,13 +816,21 @@ cdef class Log:
                 self.log.fd = -1
                 pthread_mutex_unlock(&self.log.sync_mutex)
             # Nobody waits for what could not be written: there is no log any more.
-            self.log.fresh.size = self.log.taken.size = self.log.taken_at = 0
+            self.log.fresh.size = self.log.parted.size = self.log.taken.size = self.log.taken_at = 0
+            rl_store_int(&self.log.divided, 0)
             rl_store(&self.log.written, self.log.appended)
             rl_store(&self.log.durable, self.log.appended)
+            pthread_cond_broadcast(&self.log.arrived)
             pthread_mutex_unlock(&self.log.file_mutex)
         rl_store_int(&self.log.lost, 0)
         rl_store_int(&self.log.refusing, 0)
         return error
+
+    def close(self) -> int:
+        """Logs no more, unless replicas are sent what is logged; as `end_file`."""
+        rl_store_int(&self.log.filing, 0)
+        rl_store_int(&self.log.on, self.log.backlog.on)
+        return self.end_file()
 
     # --- the stream ---
 
@@ -752,7 +844,8 @@ cdef class Log:
         l.backlog.limit = limit
         if not l.backlog.on:
             fine = backlog_begin(&l.backlog, l.offset)
-            l.database = -1
+            if not rl_load_int(&l.following):
+                l.database = -1
         rl_spin_unlock(&l.lock)
         if not fine:
             raise MemoryError
@@ -768,9 +861,11 @@ cdef class Log:
         rl_store_int(&l.on, l.filing or l.backlog.on)
 
     def reselect(self):
-        """Whatever comes next is led by its SELECT: somebody begins to read here. Every stripe is locked."""
+        """Whatever comes next is led by its SELECT: somebody begins to read here. Every stripe is locked. A master's stream
+        stays as it is: `selected` says what there is to know."""
         rl_spin_lock(&self.log.lock)
-        self.log.database = -1
+        if not rl_load_int(&self.log.following):
+            self.log.database = -1
         rl_spin_unlock(&self.log.lock)
 
     def say(self, words):
@@ -834,13 +929,20 @@ cdef class Log:
         return self.log.record_end
 
     @property
-    def ends(self):
-        """(record_end, offset) of one moment."""
-        cdef int64_t record_end, offset
+    def selected(self):
+        """The database that the stream has selected; who follows a master's sets it, under the locks of what it runs."""
+        return max(self.log.database, 0)
+
+    @selected.setter
+    def selected(self, int database):
         rl_spin_lock(&self.log.lock)
-        record_end, offset = self.log.record_end, self.log.offset
+        self.log.database = database
         rl_spin_unlock(&self.log.lock)
-        return record_end, offset
+
+    @property
+    def divided(self):
+        """Whether what comes belongs to a segment that is not there yet."""
+        return rl_load_int(&self.log.divided) != 0
 
     @property
     def refusing(self):

@@ -59,4 +59,5 @@ cdef extern from "pthread.h" nogil:
         pass
     int pthread_cond_init(pthread_cond_t*, void*) noexcept
     int pthread_cond_broadcast(pthread_cond_t*) noexcept
+    int pthread_cond_wait(pthread_cond_t*, pthread_mutex_t*) noexcept
     int pthread_cond_destroy(pthread_cond_t*) noexcept

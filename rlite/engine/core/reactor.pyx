@@ -6,7 +6,6 @@ long as only plain work turns up (see `Loop.plain`). Anything else takes the GIL
 needs it (`Loop.ordinary`). What other threads want of a connection (close it, resume it, hand it a message) they
 `post` to its loop, which looks between turns.
 """
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
@@ -30,6 +29,7 @@ from rlite.engine.core.platform cimport RL_HAVE_TICKS, rl_add, rl_ctz64, rl_load
 from rlite.engine.core.poller cimport (
     BROKEN, READABLE, WRITABLE, poller_forget, poller_init, poller_release, poller_set, poller_wait,
 )
+from rlite.engine.core.steps cimport listed
 from rlite.engine.core.table cimport table_prefetch, table_prefetch_entry
 from rlite.engine.core.resp cimport (
     P_BULK_LENGTH, P_BULK_STRING, P_EXPECTED_DOLLAR, P_INLINE_TOO_BIG, P_MULTIBULK_LENGTH, P_MULTIBULK_STRING,
@@ -69,12 +69,6 @@ cdef class Gate:
 
     def open(self):
         rl_store_int(&self.reasons, self.reasons - 1)
-
-
-cdef list listed(const arg_t* args, int argc):
-    """A command as Python sees it."""
-    cdef int i
-    return [PyBytes_FromStringAndSize(args[i].data, args[i].size) for i in range(argc)]
 
 
 cdef class Loop:

@@ -5,27 +5,24 @@ Commands of the core run straight through their functions, without the GIL, some
 everything else goes to Python one by one (`otherwise`). Replies are thrown away. Knows nothing of files: it gets buffers,
 and says where in them it stopped and why. While it works `Keyspace.loading` should be set (nothing expires then).
 """
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc, realloc
-from libc.string cimport memcmp, memset
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memcmp
 
 from rlite.engine import errors
-from rlite.engine.core.execute cimport CommandTable, call_t, command_t, find_command, fold_name, hash_keys
-from rlite.engine.core.keyspace cimport Keyspace, keyspace_t, lock_mask, stripe_at, stripe_index, unlock_mask
-from rlite.engine.core.platform cimport rl_load, rl_monotonic_ns, rl_store
+from rlite.engine.core.execute cimport CommandTable, command_t
+from rlite.engine.core.keyspace cimport Keyspace, keyspace_t, lock_mask, unlock_mask
+from rlite.engine.core.platform cimport rl_load, rl_store
 from rlite.engine.core.records cimport (
     RECORD_CRC, RECORD_END, RECORD_GOOD, RECORD_LENGTH, RECORD_SHORT, record_at, record_state, record_t,
 )
 from rlite.engine.core.resp cimport (
-    PARSED_COMMAND, PARSED_ERROR, PARSED_INLINE, PARSED_MORE, PARSED_NOTHING, arg_t, out_release, out_t, parse_init,
-    parse_int, parse_release, parse_request, parse_reset, parse_t, parsed, well_framed,
+    PARSED_COMMAND, PARSED_ERROR, PARSED_INLINE, PARSED_MORE, arg_t, parse_int, parse_request, parse_reset,
+    parse_t, parsed, well_framed,
 )
-from rlite.engine.core.table cimport table_prefetch, table_prefetch_entry
-
-cdef enum:
-    BATCH = 64                 # commands gathered before they run: the look-ahead hides the memory's latency
-    KEEP_OUT = 65536           # a larger reply buffer is given back
+from rlite.engine.core.steps cimport (
+    BATCH, all_stripes, listed, named, step_args, step_t, steps_add, steps_begin, steps_command, steps_fetch, steps_forget,
+    steps_init, steps_release, steps_run, steps_t, steps_trim,
+)
 
 cdef enum stop_t:              # why `records` and `commands` return
     STOP_UNTIL                 # `until` is reached
@@ -43,25 +40,6 @@ STOPS = {
     STOP_OFFSET: "offset", STOP_RESP: "resp", STOP_FAILED: "failed",
 }
 
-cdef struct step_t:            # a gathered command
-    command_t* cmd
-    int base                   # of its arguments
-    int argc
-    int first_hash             # of its keys
-    int hashes
-    int database
-    size_t at                  # where it, or the record that it is in, begins
-
-
-cdef inline bint named(const arg_t* name, const char* upper, size_t size) noexcept nogil:
-    cdef size_t i
-    if name.size != size:
-        return False
-    for i in range(size):
-        if (<unsigned char>name.data[i] & 0xdf) != <unsigned char>upper[i]:
-            return False
-    return True
-
 
 cdef class Replay:
     """The commands of a log, run into a keyspace.
@@ -76,13 +54,8 @@ cdef class Replay:
     cdef object otherwise
     cdef object raised
     cdef bint strict
-    cdef parse_t parse
-    cdef out_t out
-    cdef uint64_t* hashes
-    cdef int hashes_cap
-    cdef int hashes_used
-    cdef step_t steps[BATCH]
-    cdef int n
+    cdef steps_t steps
+    cdef parse_t* parse                # of the steps
     cdef bint locked
     cdef int database              # of the next command
     cdef size_t fault_at           # where STOP_FAILED happened
@@ -97,13 +70,11 @@ cdef class Replay:
     def __cinit__(self, Keyspace keyspace, CommandTable table, otherwise, bint strict=True):
         self.keyspace, self.ks = keyspace, keyspace.ks
         self.table, self.otherwise, self.strict = table, otherwise, strict
-        parse_init(&self.parse)
-        self.parse.max_bulk = <int64_t>1 << 62       # what the log holds was let in once
+        steps_init(&self.steps, self.ks, &table.table)
+        self.parse = &self.steps.parse
 
     def __dealloc__(self):
-        parse_release(&self.parse)
-        out_release(&self.out)
-        free(self.hashes)
+        steps_release(&self.steps)
 
     @property
     def running(self):
@@ -184,8 +155,7 @@ cdef class Replay:
 
     cdef tuple stopped(self, stop_t why, size_t where):
         self.unlock()
-        if self.out.cap > KEEP_OUT:
-            out_release(&self.out)
+        steps_trim(&self.steps)
         if why == STOP_RAISED:
             raised, self.raised = self.raised, None
             raise raised
@@ -216,7 +186,7 @@ cdef class Replay:
             self.database = <int>r.database
             self.parse.pos = r.resp - data
             while self.parse.pos < r.end - 4:
-                what = parse_request(&self.parse, data, r.end - 4)
+                what = parse_request(self.parse, data, r.end - 4)
                 if what != PARSED_COMMAND:
                     self.abandon()
                     why = STOP_RESP
@@ -282,7 +252,7 @@ cdef class Replay:
         """One command, complete, and each line of it ended as it must be: nothing else vouches for its lengths."""
         cdef parsed what
         self.broken_at = self.parse.pos
-        what = parse_request(&self.parse, data, size)
+        what = parse_request(self.parse, data, size)
         if what == PARSED_COMMAND:
             if well_framed(data + self.broken_at, self.parse.args + self.parse.base, self.parse.argc):
                 return STOP_UNTIL
@@ -295,7 +265,7 @@ cdef class Replay:
         cdef int64_t seconds
         cdef parsed what
         self.broken_at = self.parse.pos
-        what = parse_request(&self.parse, data, size)
+        what = parse_request(self.parse, data, size)
         if what == PARSED_MORE:
             return STOP_SHORT
         if what != PARSED_INLINE:
@@ -329,8 +299,8 @@ cdef class Replay:
             if data[at] == c'*':
                 if self.parse.argc == 1 and named(&self.parse.args[self.parse.base], b"EXEC", 4):
                     break
-                parse_reset(&self.parse)
-        parse_reset(&self.parse)
+                parse_reset(self.parse)
+        parse_reset(self.parse)
         self.parse.pos = begin
         end[0] = at
         return STOP_UNTIL
@@ -339,7 +309,7 @@ cdef class Replay:
 
     cdef void begin(self) noexcept nogil:
         self.parse.want = self.parse.argc = self.parse.base = 0
-        self.n = self.hashes_used = 0
+        steps_forget(&self.steps)
 
     cdef void abandon(self) noexcept nogil:
         """Forgets a command that does not end; those gathered before it stay."""
@@ -350,13 +320,9 @@ cdef class Replay:
         """The command just parsed: kept for the next batch, or run at once where Python must have it."""
         cdef:
             arg_t* argv = self.parse.args + self.parse.base
-            int argc = self.parse.argc, k
-            uint64_t word[3]
-            uint64_t mask
+            int argc = self.parse.argc
             int64_t index
-            command_t* cmd = NULL
-            step_t* step
-            uint64_t* grown
+            command_t* cmd
             stop_t why
         if argv[0].size <= 6:
             if argc == 2 and named(argv, b"SELECT", 6):
@@ -368,84 +334,53 @@ cdef class Replay:
                 return self.passed_over()
             if argc == 1 and (named(argv, b"MULTI", 5) or named(argv, b"EXEC", 4)):
                 return self.passed_over()          # all of it is there, and nobody looks on
-        if fold_name(argv[0].data, argv[0].size, word):
-            cmd = find_command(&self.table.table, word)
-        if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
+        cmd = steps_command(&self.steps)
+        if cmd == NULL:
             why = self.flush_before()
             if why == STOP_UNTIL:
                 why = self.ask_python(at, argv, argc)
-            parse_reset(&self.parse)
+            parse_reset(self.parse)
             return why
-        if self.hashes_used + argc > self.hashes_cap:
-            grown = <uint64_t*>realloc(self.hashes, 2 * (self.hashes_used + argc) * sizeof(uint64_t))
-            if grown == NULL:
-                why = self.flush()
-                return why if why != STOP_UNTIL else self.fails(at, argv, argc, b"no memory", 9)
-            self.hashes = grown
-            self.hashes_cap = 2 * (self.hashes_used + argc)
-        step = &self.steps[self.n]
-        step.cmd = cmd
-        step.base = self.parse.base
-        step.argc = argc
-        step.at = at
-        step.database = self.database
-        step.first_hash = self.hashes_used
-        step.hashes = hash_keys(self.ks, cmd, argc, argv, self.hashes + self.hashes_used, &mask)
-        for k in range(step.first_hash, step.first_hash + step.hashes):
-            table_prefetch(&stripe_at(self.ks, step.database, stripe_index(self.ks, self.hashes[k])).table, self.hashes[k])
-        self.hashes_used += step.hashes
-        self.n += 1
-        return self.flush() if self.n == BATCH else STOP_UNTIL
+        if steps_add(&self.steps, cmd, at, self.database) == NULL:
+            why = self.flush()
+            return why if why != STOP_UNTIL else self.fails(at, argv, argc, b"no memory", 9)
+        return self.flush() if self.steps.n == BATCH else STOP_UNTIL
 
     cdef stop_t passed_over(self) noexcept nogil:
         """The command just parsed has been dealt with; its arguments go at once where nothing has been gathered."""
-        if self.n == 0:
-            parse_reset(&self.parse)
+        if self.steps.n == 0:
+            parse_reset(self.parse)
         return STOP_UNTIL
 
     cdef stop_t flush(self) noexcept nogil:
         """Runs what has been gathered, and forgets its arguments."""
         cdef stop_t why = self.flush_before()
-        parse_reset(&self.parse)
+        parse_reset(self.parse)
         self.unlock()
         return why
 
     cdef stop_t flush_before(self) noexcept nogil:
         """Runs what has been gathered; the command just parsed keeps its arguments."""
         cdef:
-            int i, k, n = self.n
+            steps_t* g = &self.steps
+            int i, n = g.n
             step_t* step
-            call_t c
             stop_t why
-        self.n = self.hashes_used = 0
+        steps_forget(g)
         if n == 0:
             return STOP_UNTIL
         self.lock()
+        steps_fetch(g, 0, n)
+        steps_begin(g)
         for i in range(n):
-            step = &self.steps[i]
-            for k in range(step.first_hash, step.first_hash + step.hashes):
-                table_prefetch_entry(
-                    &stripe_at(self.ks, step.database, stripe_index(self.ks, self.hashes[k])).table, self.hashes[k])
-        memset(&c, 0, sizeof(c))
-        c.ks = self.ks
-        c.resp = 2
-        c.out = &self.out
-        c.now_ns = rl_monotonic_ns()
-        for i in range(n):
-            step = &self.steps[i]
-            self.out.size = 0
-            c.database = step.database
-            c.argc, c.argv = step.argc, self.parse.args + step.base
-            c.hashes = self.hashes + step.first_hash
-            c.name, c.name_size = <const char*>step.cmd.word, step.cmd.name_size
-            c.error = 0
-            c.declined = False
-            step.cmd.run(&c)
-            if c.declined:
-                why = self.ask_python(step.at, c.argv, c.argc)
+            step = &g.step[i]
+            steps_run(g, step)
+            if g.call.declined:
+                why = self.ask_python(step.at, step_args(g, step), step.argc)
                 self.lock()
-            elif c.error or self.out.failed:
-                why = self.fails(step.at, c.argv, c.argc, self.out.data + 1, self.out.size - 3 if self.out.size > 3 else 0)
+            elif g.call.error or g.out.failed:
+                why = self.fails(step.at, step_args(g, step), step.argc, g.out.data + 1,
+                                 g.out.size - 3 if g.out.size > 3 else 0)
             else:
                 why = STOP_UNTIL
                 rl_store(&self._commands, self._commands + 1)
@@ -465,12 +400,11 @@ cdef class Replay:
 
     cdef stop_t ask_python(self, size_t at, const arg_t* argv, int argc) noexcept nogil:
         """Has Python run a command, without our locks: it takes its own."""
-        cdef int i
         self.unlock()
         with gil:
             try:
                 rl_store(&self._commands, self._commands + 1)
-                args = [PyBytes_FromStringAndSize(argv[i].data, argv[i].size) for i in range(argc)]
+                args = listed(argv, argc)
                 error, fatal = self.otherwise(self.database, args)
                 if error is None:
                     return STOP_UNTIL
@@ -486,18 +420,17 @@ cdef class Replay:
 
     cdef stop_t fails(self, size_t at, const arg_t* argv, int argc, const char* text, size_t size) noexcept nogil:
         """Notes that a command failed. text: of the error; NULL: the database that it names does not exist."""
-        cdef int i
         rl_store(&self._commands, self._commands + 1)
         rl_store(&self._failed, self._failed + 1)
         self.fault_at = at
         with gil:
             if self.failure is None or self.strict:
-                args = [PyBytes_FromStringAndSize(argv[i].data, argv[i].size) for i in range(argc)]
-                error = errors.DB_OUT_OF_RANGE if text == NULL else errors.OUT_OF_MEMORY if self.out.failed else \
+                args = listed(argv, argc)
+                error = errors.DB_OUT_OF_RANGE if text == NULL else errors.OUT_OF_MEMORY if self.steps.out.failed else \
                     text[:size].decode("utf-8", "surrogateescape")
                 self.failure = (args, error)
-        if self.out.failed:
-            out_release(&self.out)
+        if self.steps.out.failed:
+            steps_trim(&self.steps)
             return STOP_FAILED
         return STOP_FAILED if self.strict or text == NULL else STOP_UNTIL
 
@@ -507,7 +440,3 @@ cdef class Replay:
         with gil:
             self.failure = ([b"SELECT", b"%d" % database], errors.DB_OUT_OF_RANGE)
         return STOP_FAILED
-
-
-cdef inline uint64_t all_stripes(keyspace_t* ks) noexcept nogil:
-    return (<uint64_t>1 << ks.stripes) - 1 if ks.stripes < 64 else ~<uint64_t>0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlite.engine.commands.context import Context, Loading
-from rlite.engine.core.database import Database
+from rlite.engine.core.database import Database, KeyspaceBusyError
 from rlite.engine.persistence import history, loading
 from rlite.engine.persistence.forking import ChildBusyError, Forks
 from rlite.engine.persistence.history import HistoryFiles
@@ -41,6 +41,7 @@ class Disk:
         self._owned: DirectoryLock | None = None
         self._changing = threading.Lock()  # held while it loads, begins or ends a log, or closes
         self._closed = False
+        self.resumable = False  # what was loaded is what the server's id and the log's offset say
         server.config.subscribe("appendonly", self._turn_log)
 
     # --- start ---
@@ -66,6 +67,7 @@ class Disk:
                 self._owned = loading.own(server.config)
             found = loading.load(server, server.loading)
             self.saves.note_load(found.snapshot)
+            self._go_on_from(found)
             if server.config.flag("appendonly"):
                 self._begin_log(found)
         for watchers in list(server.watchers.values()):
@@ -74,6 +76,24 @@ class Disk:
         server.keyspace.loading = False
         server.loading = None
         server.gate.open()
+
+    def _go_on_from(self, found: Recovered) -> None:
+        """Has the server stand where what was loaded does in its history."""
+        server, said = self._server, found.manifest
+        if said is None:
+            return
+        if server.config.master() is not None:
+            # A master will say whether it goes on from here: so the history is still the one that it was.
+            server.replication_id = said.history
+            if said.previous:
+                server.former_id, server.former_end = said.previous, min(said.previous_end, found.offset)
+            self.resumable = True
+        else:
+            # What the end of the process took from the log, a replica may have: a history of that name would
+            # mean two things.
+            server.former_id, server.former_end = said.history, found.offset
+        server.log.start_at(found.offset)
+        server.log.selected = found.selected
 
     def _begin_log(self, found: Recovered) -> None:
         journal = self._new_journal()
@@ -95,10 +115,14 @@ class Disk:
     # --- while it serves ---
 
     def _history(self) -> History | None:
-        """Where the data stand, under every lock."""
-        if self._server.journal is None:
+        """Where the data stand, under every lock; None: in no history, nobody has counted what changed."""
+        server = self._server
+        counted = server.journal is not None
+        if server.replication is not None:
+            counted = counted or server.replication.resumable
+        if not counted:
             return None
-        return History(self._server.replication_id, self._server.log.offset)
+        return History(server.replication_id, server.log.offset, server.log.selected)
 
     def history(self) -> HistoryFiles | None:
         """The files of the log as far as they can be read back; whoever gets them closes them."""
@@ -125,7 +149,8 @@ class Disk:
         server = self._server
         if self._owned is None:
             self._owned = loading.own(server.config)
-        server.new_replication_id()  # what changed since there was no log is in no history
+        if not (server.log.on or server.log.following):
+            server.new_replication_id()  # what changed since there was no log is in no history
         if self._journal is None:
             self._new_journal()
         assert self._journal is not None
@@ -134,7 +159,7 @@ class Disk:
         server.rewriter = self._rewriter
         try:
             self._rewriter.begin_log()
-        except (ChildBusyError, OSError) as fault:
+        except (ChildBusyError, KeyspaceBusyError, OSError) as fault:
             LOG.warning("the log begins later: %s", getattr(fault, "strerror", None) or fault)
             self._rewriter.scheduled = True
 
@@ -144,11 +169,58 @@ class Disk:
         self.forks.cancel(self._journal.PURPOSE)
         server.rewriter = None
         db = Database(server.keyspace, 0)
-        db.lock_all()
+        with self._journal.changing:
+            self._journal.complete_turn()
+            db.lock_all()
+            try:
+                self._journal.end()
+            finally:
+                db.unlock()
+
+    # --- histories ---
+
+    def turn_history(self, replication_id: str = "", *, locked: bool = False) -> None:
+        """The data go on as they are, under another replication id (none given: a new one); who has the
+        former history up to here may continue it.
+
+        locked: the caller holds every lock. Then nothing is waited for, and the files follow by themselves,
+        in a moment; without, they say it when this returns. Raises KeyspaceBusyError (no change).
+        """
+        server, journal = self._server, self._journal
+        holder = Database(server.keyspace, 0)
+        if not locked:
+            holder.lock_all()
         try:
-            self._journal.end()
+            replication_id = replication_id or os.urandom(20).hex()
+            if journal is not None:
+                journal.turn(replication_id)
+            else:
+                server.go_on_as(replication_id, server.log.divide()[0])
         finally:
-            db.unlock()
+            if not locked:
+                holder.unlock()
+        if journal is None or not journal.turning:
+            return
+        if not locked:
+            journal.complete_turn()
+        else:
+            threading.Thread(target=journal.complete_turn, name="log-turn", daemon=True).start()
+
+    def restart_log(self, replication_id: str, offset: int) -> None:
+        """The data are, from this moment on, those of another history, at an offset of it. With every stripe
+        locked, right where they are exchanged; waits for nothing.
+
+        What is logged from here on reaches the files with the base of a log that begins anew, which a child
+        writes soon. Until that is on disk the files of before stay in force, and a start finds those data.
+        """
+        server = self._server
+        if self._journal is not None:
+            self._journal.forsake()
+        server.replication_id, server.former_id, server.former_end = replication_id, "", 0
+        server.log.start_at(offset)
+        server.log.reselect()
+        if self._rewriter is not None and server.rewriter is not None:
+            self._rewriter.begin_anew()
 
     # --- end ---
 

@@ -169,7 +169,7 @@ class Forks:
             self.current = None
             child.ended.set()
 
-    def cancel(self, purpose: str | None = None) -> None:
+    def cancel(self, purpose: str | None = None, *, wait: bool = True) -> None:
         """Ends the child at work, if there is one (for this purpose), and waits until that is done."""
         child = self.current
         if child is None or (purpose is not None and child.purpose != purpose):
@@ -177,7 +177,8 @@ class Forks:
         child.cancelled = True
         with contextlib.suppress(ProcessLookupError):
             os.kill(child.pid, signal.SIGKILL)
-        child.ended.wait()
+        if wait:
+            child.ended.wait()
 
 
 def fork() -> int:

@@ -165,44 +165,34 @@ class HistoryFiles:
         first = self._segments[place].first_offset()
         return first is not None and first <= offset
 
-    def read(self, most: int = CHUNK, until: int | None = None) -> bytes:
-        """Up to `most` bytes of what comes next; empty: no more is written yet, or `until` is reached.
+    def read(self, most: int = CHUNK) -> bytes:
+        """Up to `most` bytes of what comes next; empty: no more is written yet.
 
-        until: an offset to stop at. Where the log goes so far, and no record holds the last bytes before it,
-        they are padding too. May take some seconds where much has to be passed over first. Raises
-        HistoryError, OSError.
+        What was sent behind the last record comes when another record has followed. May take some seconds
+        where much has to be passed over first. Raises HistoryError, OSError.
         """
         while True:
             if self._gone:
                 raise HistoryError(self._gone)
             stream = self._stream
             assert stream is not None, "seek comes first"
-            room = most if until is None else min(most, until - stream.offset)
-            if room <= 0:
-                return b""
-            data, why = stream.read(room)
+            data, why = stream.read(most)
+            following = self._following() if not data and why in ("end", "short") else None
+            if following is not None:
+                data, why = stream.read(most)  # what it was given before anything went to the next
             if data:
                 return data
-            if why == "given":
-                continue
-            following = self._following() if why != "damaged" else None
-            if following is None:
-                if why == "damaged":
-                    raise self._damaged()
-                return self._padding(room) if until is not None and why == "end" else b""
-            data, why = stream.read(room)  # what was written to it before anything went to the next
-            if data:
-                return data
-            if why == "given":
-                continue
-            if why != "end":
+            if why == "damaged" or (following is not None and why == "short"):
                 raise self._damaged()
-            self._go_on(following)
+            if why == "end" and following is not None:
+                self._go_on(following)
+            elif why != "given":
+                return b""
 
-    def chunks(self, offset: int, until: int | None = None) -> "Iterator[bytes]":
-        """All from an offset to the end of what is written, or `until`. Raises as `read`."""
+    def chunks(self, offset: int) -> "Iterator[bytes]":
+        """All from an offset to the end of what is written. Raises as `read`."""
         self.seek(offset)
-        while data := self.read(until=until):
+        while data := self.read():
             yield data
 
     def _following(self) -> int | None:
@@ -230,14 +220,6 @@ class HistoryFiles:
             behind.descriptor, segment.SIZE, behind.header.seed, stream.behind, stream.offset
         )
         self._place = place
-
-    def _padding(self, room: int) -> bytes:
-        """What the log has passed over behind its last record."""
-        assert self._stream is not None
-        record_end, offset = self._journal.log.ends
-        if record_end > self._stream.behind:
-            return b""
-        return self._stream.pad(min(room, offset - self._stream.offset))
 
     def _damaged(self) -> HistoryError:
         assert self._stream is not None

@@ -6,6 +6,7 @@ second whether everything is well. Runs with the GIL; holds no lock of data but 
 """
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from rlite.engine.core.database import Database
 from rlite.engine.persistence import files, manifest, segment, snapshot
-from rlite.engine.persistence.manifest import Manifest
+from rlite.engine.persistence.manifest import Manifest, ManifestError
 from rlite.engine.persistence.snapshot import History
 
 if TYPE_CHECKING:
@@ -59,6 +60,15 @@ class Begun:
     header: segment.Header
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Another history: its id, the offset at which it begins, and where the last record ended by then."""
+
+    replication_id: str
+    end: int
+    record_end: int
+
+
 class Journal:
     """The log of one server: `open` or `prepare` and `begin`, then `end`, and again; at last `close`.
 
@@ -79,6 +89,9 @@ class Journal:
         self.tasks: list[Callable[[], None]] = []
         self.readers: set[HistoryFiles] = set()
         self.readable = False  # whether the manifest's files are the whole log, up to what is written
+        self.epoch = 0  # how often the files have been forsaken
+        self.parts: list[Begun] = []  # segments of a log whose base is not there yet
+        self._turn: Turn | None = None  # one that the files do not show yet
         self.syncing = True  # False: a child writes, and no-appendfsync-on-rewrite leaves the disk to it
         self.base_bytes = 0  # of all files when the log was last rewritten
         self._closed_bytes = 0  # of all files but the segment that is being written
@@ -108,10 +121,12 @@ class Journal:
             # Who wrote them may have been killed before it had synced: what is shown from now on must stay.
             for name in before.segments:
                 files.sync_file(self.path(name))
-            self.manifest = replace(
-                before, history=self.server.replication_id, previous=before.history,
-                previous_end=past.offset,
-            )  # fmt: skip
+            self.manifest = before
+            if before.history != self.server.replication_id:
+                self.manifest = replace(
+                    before, history=self.server.replication_id, previous=before.history,
+                    previous_end=past.offset,
+                )  # fmt: skip
         if past.whole:
             begun = self.new_segment(past.offset)
             self.put_manifest(self.manifest.with_segment(begun.name))
@@ -132,7 +147,6 @@ class Journal:
         the directory holds of an earlier one counts no more once that is there. Raises OSError.
         """
         self.make_directory()
-        self.manifest = Manifest(self.server.replication_id)
         numbers = [segment.number_of(path) or 0 for path in self.directory.iterdir()]
         self._next = max(self._next, max(numbers, default=0) + 1)
         self._watch_on()
@@ -146,19 +160,22 @@ class Journal:
         try:
             snapshot.save(
                 self.path(base), db, self.server.keyspace, self.server.config,
-                history=History(self.server.replication_id, offset), log_base=True,
+                history=History(self.server.replication_id, offset, self.log.selected), log_base=True,
             )  # fmt: skip
         finally:
             db.unlock()
         self.put_manifest(replace(self.manifest, base=base, base_offset=offset, segments=(begun.name,)))
         return begun
 
-    def begin(self, begun: Begun, offset: int) -> None:
-        """Has changes logged to this segment. Every stripe is locked, or nobody else is there yet."""
-        self.log.open(begun.descriptor, segment.SIZE, begun.header.seed, offset)
+    def begin(self, begun: Begun, offset: int | None = None) -> int:
+        """Has changes logged to this segment, from an offset on (None: the one where the log is), which is
+        returned. Every stripe is locked, or nobody else is there yet.
+        """
+        offset = self.log.open(begun.descriptor, segment.SIZE, begun.header.seed, offset)
         self.server.note_log()
         self.readable = begun.part is None
         self._watch_on()
+        return offset
 
     def _watch_on(self) -> None:
         if self._thread is None:
@@ -166,8 +183,11 @@ class Journal:
             self._thread.start()
 
     def end(self) -> None:
-        """Writes and syncs what there is, and logs no more. Every stripe is locked."""
+        """Writes and syncs what there is, and logs no more. Every stripe is locked, and `changing` held
+        before that: who switches segments waits for stripes while nobody may write.
+        """
         self.break_off("the log has ended")
+        self._turn = None
         error = self.log.close()
         self.server.note_log()
         if error:
@@ -178,7 +198,81 @@ class Journal:
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
-        self.end()
+        with self.changing:
+            self.complete_turn()
+            self.end()
+
+    # --- another history ---
+
+    def turn(self, replication_id: str) -> None:
+        """With every stripe locked: the log goes on under another replication id, which the server takes; the
+        former is what may be continued up to here. Waits for nothing.
+
+        In the files that takes a new segment: `complete_turn`, which is to be called soon. Nothing that comes
+        from here on is written before, and nobody is answered who would have to wait for that.
+        """
+        offset, record_end = self.log.divide()
+        if self._turn is not None:
+            self._turn = replace(self._turn, replication_id=replication_id)
+        elif self.log.filing:
+            self._turn = Turn(replication_id, offset, record_end)
+        self.server.go_on_as(replication_id, offset)
+
+    @property
+    def turning(self) -> bool:
+        """Whether a turn waits for its segment."""
+        return self._turn is not None
+
+    def complete_turn(self) -> None:
+        """Has the files say what `turn` did, if they do not yet. No stripe is locked.
+
+        Where that fails, no more is written until the log has been written anew, as when a sync fails.
+        """
+        with self.changing:
+            turn, self._turn = self._turn, None
+            if turn is None:
+                return
+            before = self.manifest
+            self.manifest = replace(
+                before, history=turn.replication_id, previous=before.history, previous_end=turn.end
+            )
+            try:
+                begun = self.new_segment(turn.record_end, baseless=bool(self.parts))
+            except OSError as fault:
+                self.log.prepare_switch()
+                self._give_up(fault)
+                return
+            error = self.log.prepare_switch()
+            try:
+                if error:
+                    raise OSError(error, os.strerror(error))
+                if self.parts:
+                    self.manifest = self.manifest.with_segment(begun.name)
+                    self.parts.append(begun)
+                else:
+                    self.put_manifest(self.manifest.with_segment(begun.name))
+            except OSError as fault:
+                self._give_up(fault)
+                self.discard(begun)
+                return
+            self.log.go_on(begun.descriptor, segment.SIZE, begun.header.seed)
+            self.log.finish_switch()
+            self.note_sizes()
+
+    def forsake(self) -> None:
+        """With every stripe locked: what comes does not continue what the files hold. They stay as they are,
+        and in force, until there is a log anew (`Rewriter.begin_log`). Waits for nothing.
+        """
+        self.log.forsake()
+        self._turn = None
+        self.epoch += 1
+        self.break_off("the data are of another history now")
+
+    def _give_up(self, fault: OSError) -> None:
+        """Between two steps of a switch: nothing more can be written, but by writing the log anew."""
+        self.log.give_up(fault.errno or errno.EIO)
+        self.log.abandon_switch()
+        self.break_off("the log could not go on under another replication id")
 
     # --- files ---
 
@@ -191,7 +285,7 @@ class Journal:
         baseless: what it continues is in no file yet. Until it is, no start may take it for a log, nor for
         what is left of one: it goes by another name.
         """
-        header = segment.Header.new(self.server.replication_id, offset)
+        header = segment.Header.new(self.manifest.history, offset)
         number, name = self._next, segment.segment_name(self.stem, self._next)
         part = files.part_of(self.path(name), os.getpid()) if baseless else None
         path = part or self.path(name)
@@ -210,6 +304,15 @@ class Journal:
         self._next += 1
         return Begun(number, name, part, descriptor, header)
 
+    def discard(self, begun: Begun) -> None:
+        """Takes back a segment that nothing was written to."""
+        os.close(begun.descriptor)
+        # A manifest that names it may be in place though putting it there failed: the sync after that did.
+        # Then it stays: a segment that holds nothing harms nobody.
+        with contextlib.suppress(OSError, ManifestError):
+            if not self.is_named(begun.name):
+                (begun.part or self.path(begun.name)).unlink()
+
     def put_manifest(self, to: Manifest) -> None:
         """Replaces the manifest. Raises OSError, the old one in force."""
         manifest.write(self.path(segment.manifest_name(self.stem)), to)
@@ -223,10 +326,14 @@ class Journal:
         for each in list(self.readers):
             each.end(why)
 
-    def is_named(self, name: str) -> bool:
-        """Whether the manifest that is in place names a file. Raises OSError, ManifestError."""
+    def named(self) -> tuple[str, ...]:
+        """The files that the manifest names that is in place. Raises OSError, ManifestError."""
         path = self.path(segment.manifest_name(self.stem))
-        return path.exists() and name in manifest.read(path).files
+        return manifest.read(path).files if path.exists() else ()
+
+    def is_named(self, name: str) -> bool:
+        """Whether that names a file. Raises OSError, ManifestError."""
+        return name in self.named()
 
     # --- sizes, in bytes ---
 

@@ -63,13 +63,14 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What came of it. offset: where the history goes on; manifest: ours, as it is to be gone on with; of a
-    snapshot that says of which history it is, one that says that and names no files; None: neither;
-    next_number: of the next segment; failed: commands that answered with an error.
+    """What came of it. offset: where the history goes on, with the database `selected`; manifest: ours, as it
+    is to be gone on with; of a snapshot that says of which history it is, one that says that and names no
+    files; None: neither; next_number: of the next segment; failed: commands that answered with an error.
     """
 
     source: Source
     offset: int = 0
+    selected: int = 0
     manifest: Manifest | None = None
     next_number: int = 1
     keys: int = 0

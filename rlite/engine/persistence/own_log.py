@@ -21,6 +21,7 @@ from rlite.engine.persistence.outcome import (
 )
 from rlite.engine.persistence.reading import Fault, Kind, Verdict
 from rlite.engine.persistence.segment import Header, HeaderError
+from rlite.engine.persistence.snapshot import History
 
 log = logging.getLogger("rlite")
 
@@ -50,13 +51,16 @@ class OwnLog:
         segments = [self.directory / name for name in self.manifest.segments]
         if self.manifest.base is not None:
             self.base = load_snapshot(self.directory / self.manifest.base, self.keyspace, self.progress)
+            history = History.of(self.base)
+            self.replay.selected = 0 if history is None else history.selected
         for index, path in enumerate(segments):
             if path.name not in self.dropped:
                 self.segment(path, segments[index + 1 :])
             self.before = path.name
         kept = tuple(name for name in self.manifest.segments if name not in self.dropped)
         return Recovered(
-            Source.LOG, offset=self.replay.offset, manifest=replace(self.manifest, segments=kept),
+            Source.LOG, offset=self.replay.offset, selected=self.replay.selected,
+            manifest=replace(self.manifest, segments=kept),
             commands=self.replay.running, cut=tuple(self.cut), snapshot=self.base,
         )  # fmt: skip
 

@@ -119,12 +119,13 @@ def recover(found: Plan, server: Context, progress: Loading, *, truncated: bool 
 def _snapshot(path: Path, server: Context, progress: Loading) -> Recovered:
     """A snapshot and nothing behind it: what has expired since is left out."""
     loaded = load_snapshot(path, server.keyspace, progress, now_ms=time.time_ns() // 1_000_000)
-    history, offset = loaded.aux.get(b"repl-id", b""), loaded.aux.get(b"repl-offset", b"")
-    if len(history) != segment.ID_SIZE or not offset.isdigit():
+    history = snapshot.History.of(loaded)
+    if history is None:
         return Recovered(Source.SNAPSHOT, snapshot=loaded)
     return Recovered(
         Source.SNAPSHOT,
-        offset=int(offset),
-        manifest=manifest.Manifest(history.decode("latin-1")),
+        offset=history.offset,
+        selected=history.selected,
+        manifest=manifest.Manifest(history.replication_id),
         snapshot=loaded,
     )

@@ -10,7 +10,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rlite.engine import errors
@@ -24,6 +24,19 @@ from rlite.engine.persistence.snapshot import History
 
 LOG = logging.getLogger("rlite.log")
 RETRY_SECONDS = 10.0  # between two tries to write a log anew that has lost something
+
+
+@dataclass(slots=True)
+class Rewrite:
+    """One that a child is at. begun: the segment that continues its base; epoch: see Journal; offset: of the
+    base; heals: the base makes good what the disk did not take.
+    """
+
+    begun: Begun
+    base: Path
+    epoch: int
+    offset: int = 0
+    heals: bool = False
 
 
 class Rewriter:
@@ -92,7 +105,8 @@ class Rewriter:
         journal = self._journal
         log = journal.log
         with journal.changing:
-            begun = journal.new_segment(log.offset)
+            journal.complete_turn()
+            begun = journal.new_segment(log.record_end)
             former = journal.manifest
             try:
                 journal.put_manifest(former.with_segment(begun.name))
@@ -104,21 +118,23 @@ class Rewriter:
                 self._undo(begun, former)
                 raise
             base = journal.path(segment.base_name(journal.stem, begun.number))
-            offset = 0
+            work = Rewrite(begun, base, journal.epoch)
             switched = False
 
             def switch() -> None:
-                nonlocal offset, switched
-                offset = log.switch(begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error))
+                nonlocal switched
+                if journal.turning or not log.filing:  # since then: another history
+                    raise KeyspaceBusyError
+                work.offset = log.switch(
+                    begun.descriptor, segment.SIZE, begun.header.seed, forsake=bool(error)
+                )
                 switched = True
-                if error:
-                    journal.break_off("the disk did not take all of the log")
 
             try:
                 self._started = time.monotonic()
                 pid = self._forks.start(
-                    journal.PURPOSE, lambda db, page: self._write(db, page, base, offset), switch,
-                    done=lambda outcome: self._done(outcome, begun, base, offset),
+                    journal.PURPOSE, lambda db, page: self._write(db, page, work), switch,
+                    done=lambda outcome: self._done(outcome, work),
                 )  # fmt: skip
                 self.scheduled = False
             except BaseException:
@@ -126,7 +142,9 @@ class Rewriter:
                 raise
             finally:
                 if switched:
-                    log.finish_switch()
+                    work.heals = bool(log.finish_switch() or error)
+                    if work.heals:
+                        journal.break_off("the disk did not take all of the log")
                     journal.note_sizes()
                 else:
                     log.abandon_switch()
@@ -138,109 +156,141 @@ class Rewriter:
 
         Raises OSError, ChildBusyError, KeyspaceBusyError; there is no log then.
         """
-        journal = self._journal
+        journal, server = self._journal, self._journal.server
         with journal.changing:
-            begun = journal.new_segment(journal.log.offset, baseless=True)
+            journal.log.end_file()
+            journal.manifest = said = Manifest(
+                server.replication_id, previous=server.former_id, previous_end=server.former_end
+            )
+            begun = journal.new_segment(journal.log.record_end, baseless=True)
             base = journal.path(segment.base_name(journal.stem, begun.number))
-            offset = journal.log.offset
+            work = Rewrite(begun, base, journal.epoch)
+
+            def begin() -> None:
+                if server.replication_id != said.history or journal.epoch != work.epoch:  # since then
+                    raise KeyspaceBusyError
+                work.offset = journal.begin(begun)
+
             try:
                 self._started = time.monotonic()
                 self.beginning = True
                 self._forks.start(
-                    journal.PURPOSE, lambda db, page: self._write(db, page, base, offset),
-                    lambda: journal.begin(begun, offset),
-                    done=lambda outcome: self._done(outcome, begun, base, offset),
+                    journal.PURPOSE, lambda db, page: self._write(db, page, work), begin,
+                    done=lambda outcome: self._done(outcome, work),
                 )  # fmt: skip
                 self.scheduled = False
             except BaseException:
                 self._started, self.beginning = None, False
-                if not journal.log.filing:
-                    self._undo(begun, journal.manifest)
+                if journal.log.filing:
+                    self._give_up([begun])
+                else:
+                    journal.discard(begun)
                 raise
-            journal.manifest = journal.manifest.with_segment(begun.name)
+            journal.manifest = said.with_segment(begun.name)
+            journal.parts = [begun]
             journal.note_sizes()
+
+    def begin_anew(self) -> None:
+        """The files were forsaken: what a child writes for them is of no use, and a log begins with the next
+        look. With every stripe locked; waits for nothing.
+        """
+        self._forks.cancel(self._journal.PURPOSE, wait=False)
+        self._retry_at = 0.0
+        self.scheduled = True
 
     def _undo(self, begun: Begun, former: Manifest) -> None:
         """Takes back a segment that nothing was written to."""
-        journal = self._journal
-        os.close(begun.descriptor)
-        # A manifest that names it may be in place though putting it there failed: the sync after that did.
-        # Where that cannot be taken back, the segment stays: one that holds nothing harms nobody.
         with contextlib.suppress(OSError, ManifestError):
-            if journal.manifest is not former or journal.is_named(begun.name):
-                journal.put_manifest(former)
-            (begun.part or journal.path(begun.name)).unlink()
+            if self._journal.manifest is not former or self._journal.is_named(begun.name):
+                self._journal.put_manifest(former)
+        self._journal.discard(begun)
 
-    def _write(self, db: "Database", page: memoryview, base: Path, offset: int) -> None:
+    def _write(self, db: "Database", page: memoryview, work: Rewrite) -> None:
         """In the child: the new base, on disk when this returns."""
-        server, part = self._journal.server, files.part_of(base, os.getpid())
+        server, part = self._journal.server, files.part_of(work.base, os.getpid())
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, files.MODE)
         snapshot.write(
             descriptor, db, server.keyspace, server.config, log_base=True,
-            history=History(server.replication_id, offset), progress=page,
+            history=History(server.replication_id, work.offset, server.log.selected), progress=page,
         )  # fmt: skip
         os.fsync(descriptor)
 
-    def _done(self, outcome: Outcome, begun: Begun, base: Path, offset: int) -> None:
+    def _done(self, outcome: Outcome, work: Rewrite) -> None:
         """The child has ended: its base takes the place of what it holds, or all stays as it is."""
-        part = files.part_of(base, outcome.pid)
+        journal = self._journal
+        part = files.part_of(work.base, outcome.pid)
         self._last_cow = outcome.cow_bytes
         try:
-            if outcome.cancelled:
-                self._retry_at = time.monotonic() + RETRY_SECONDS
-                LOG.info("rewriting the log was ended")
-            elif outcome.fault:
-                self._failed(outcome.fault)
-            if outcome.fault:
-                if begun.part is not None:
-                    self._give_up(begun)
-                return
-            with self._journal.changing:
-                self._take_over(begun, part, base, offset)
-            self._last_fine = True
-            self._count += 1
-            LOG.info("the log was rewritten in %.3f seconds", outcome.seconds)
-        except OSError as fault:
-            self._failed(os.strerror(fault.errno or 0))
-            if begun.part is not None:
-                self._give_up(begun)
+            with journal.changing:
+                fault = outcome.fault
+                if work.epoch != journal.epoch:
+                    fault = "the data are of another history now"
+                elif outcome.cancelled:
+                    self._retry_at = time.monotonic() + RETRY_SECONDS
+                elif not fault:
+                    try:
+                        self._take_over(work, part)
+                    except OSError as error:
+                        fault = os.strerror(error.errno or 0)
+                    except ManifestError as error:
+                        fault = f"the manifest: {error}"
+                if not fault:
+                    self._last_fine = True
+                    self._count += 1
+                    LOG.info("the log was rewritten in %.3f seconds", outcome.seconds)
+                    return
+                if outcome.cancelled:
+                    LOG.info("rewriting the log was ended")
+                else:
+                    self._failed(fault)
+                if work.begun.part is not None:
+                    self._give_up(journal.parts, ends=work.epoch == journal.epoch)
         finally:
             with contextlib.suppress(OSError):
                 part.unlink()
             self._last_seconds = int(outcome.seconds)
             self._started, self.beginning = None, False
 
-    def _take_over(self, begun: Begun, part: Path, base: Path, offset: int) -> None:
+    def _take_over(self, work: Rewrite, part: Path) -> None:
         journal = self._journal
-        part.rename(base)
-        if begun.part is not None:
-            begun.part.rename(journal.path(begun.name))
+        part.rename(work.base)
+        for each in journal.parts:
+            assert each.part is not None
+            each.part.rename(journal.path(each.name))
         files.sync_directory(journal.directory)
+        former = set(journal.named())
         before = journal.manifest
-        kept = before.segments[before.segments.index(begun.name) :]
-        journal.put_manifest(replace(before, base=base.name, base_offset=offset, segments=kept))
+        kept = before.segments[before.segments.index(work.begun.name) :]
+        journal.put_manifest(replace(before, base=work.base.name, base_offset=work.offset, segments=kept))
+        journal.parts = []
         journal.readable = True
-        journal.log.heal()
+        if work.heals:
+            journal.log.heal()
         journal.note_sizes(rewritten=True)
         if not journal.server.config.flag("aof-disable-auto-gc"):
-            for name in set(before.files) - set(journal.manifest.files):
+            for name in former - set(journal.manifest.files):
                 with contextlib.suppress(OSError):
                     journal.path(name).unlink()
 
-    def _give_up(self, begun: Begun) -> None:
-        """A log that never got its base is none; it begins anew after a while."""
-        keyspace = self._journal.server.keyspace
-        db = Database(keyspace, 0)
-        db.lock_all()
-        try:
-            self._journal.end()
-        finally:
-            db.unlock()
-        with contextlib.suppress(OSError, ManifestError):
-            assert begun.part is not None
-            begun.part.unlink(missing_ok=True)
-            if not self._journal.is_named(begun.name):
-                self._journal.path(begun.name).unlink(missing_ok=True)
+    def _give_up(self, parts: list[Begun], *, ends: bool = True) -> None:
+        """A log that never got its base is none; it begins anew after a while. `changing` is held. ends: it
+        is still being written.
+        """
+        journal = self._journal
+        if ends:
+            db = Database(journal.server.keyspace, 0)
+            db.lock_all()
+            try:
+                journal.end()
+            finally:
+                db.unlock()
+        for each in parts:
+            with contextlib.suppress(OSError, ManifestError):
+                assert each.part is not None
+                each.part.unlink(missing_ok=True)
+                if not journal.is_named(each.name):
+                    journal.path(each.name).unlink(missing_ok=True)
+        journal.parts = []
         self.scheduled = True
 
     def _failed(self, why: str) -> None:

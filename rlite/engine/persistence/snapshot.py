@@ -22,6 +22,7 @@ from rlite.engine.core.rdbload import load as load_core
 from rlite.engine.core.rdbsave import save as save_core
 from rlite.engine.errors import RliteError
 from rlite.engine.persistence import files
+from rlite.engine.persistence.segment import ID_SIZE
 from rlite.engine.types.rdb_values import UNSUPPORTED
 from rlite.engine.version import REDIS_VERSION
 
@@ -42,10 +43,22 @@ class SnapshotError(RliteError):
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Where a snapshot stands: the replication id, and the offset up to which its data go."""
+    """Where a snapshot stands: the replication id, the offset up to which its data go, and the database that
+    the stream has selected there.
+    """
 
     replication_id: str
     offset: int
+    selected: int = 0
+
+    @classmethod
+    def of(cls, loaded: Loaded) -> "History | None":
+        """What a snapshot says of itself; None: it says nothing of the kind."""
+        name, offset = loaded.aux.get(b"repl-id", b""), loaded.aux.get(b"repl-offset", b"")
+        if len(name) != ID_SIZE or not offset.isdigit():
+            return None
+        selected = loaded.aux.get(b"repl-stream-db", b"")
+        return cls(name.decode("latin-1"), int(offset), int(selected) if selected.isdigit() else 0)
 
 
 def path_of(config: "Config") -> Path:
@@ -68,7 +81,7 @@ def aux_fields(
     ]
     if history is not None:
         fields += [
-            ("repl-stream-db", "0"),
+            ("repl-stream-db", str(history.selected)),
             ("repl-id", history.replication_id),
             ("repl-offset", str(history.offset)),
         ]

@@ -15,10 +15,11 @@ from typing import BinaryIO
 
 from rlite.engine.commands import blocking, watching
 from rlite.engine.commands.context import Context
+from rlite.engine.core.database import Database
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.rdbload import Loaded
 from rlite.engine.persistence import files, snapshot
-from rlite.engine.persistence.snapshot import SnapshotError
+from rlite.engine.persistence.snapshot import History, SnapshotError
 from rlite.engine.replication.channel import EndedError, LinkError
 from rlite.engine.replication.handshake import Whole
 from rlite.engine.replication.holding import everything_held
@@ -45,7 +46,7 @@ def place_for(directory: str) -> Iterator[BinaryIO]:
 
 def adopt(
     server: Context, file: BinaryIO, whole: Whole, *, breathe: Callable[[], None], ended: Callable[[], bool],
-    begin: Callable[[Whole, int], None],
+    begin: Callable[[Whole, int, Loaded], None],
 ) -> Loaded:  # fmt: skip
     """Loads a file, and exchanges the data for what it holds. breathe: called a few times a second; begin:
     called under every lock with what the data are now,
@@ -62,7 +63,7 @@ def adopt(
             last = time.monotonic()
             breathe()
 
-    fresh = Keyspace(server.keyspace.databases, server.keyspace.stripes)
+    fresh = Keyspace(server.keyspace.databases, server.keyspace.stripes, server.keyspace)
     fresh.loading = True
     try:
         loaded = snapshot.load_open(file, "the master's data", fresh, progress=progress)
@@ -76,23 +77,21 @@ def adopt(
         if ended():
             raise EndedError
         watching.signal_all(server, databases, held)
-        grave = held.flush(everything=True)
-        snapshot.load_open(file, "the master's data", server.keyspace, under=held)
+        held.exchange(fresh)
         watching.signal_all(server, databases, held)
-        begin(whole, database_of(loaded))
+        history = History.of(loaded)  # a replica of a replica comes in where a database is selected
+        begin(whole, 0 if history is None else history.selected, loaded)
     finally:
         held.unlock()
     if server.ready:
         blocking.serve_ready(server)
-    server.bury(grave.bury)
+    grave = Database(fresh, 0).flush(everything=True)  # what was here before
+    if server.config.flag("replica-lazy-flush"):
+        server.bury(grave.bury)
+    else:
+        grave.bury()
     LOG.info("loaded the master's data: %d keys, %.3f s", loaded.keys, time.monotonic() - started)
     return loaded
-
-
-def database_of(loaded: Loaded) -> int:
-    """Which database the stream behind these data has selected; 0 where they do not say."""
-    raw = loaded.aux.get(b"repl-stream-db", b"")
-    return int(raw) if raw.isdigit() else 0
 
 
 def _word(fault: SnapshotError) -> str:

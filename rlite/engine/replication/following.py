@@ -17,6 +17,8 @@ from rlite.engine.replication.link import Link, State
 from rlite.engine.reply import ErrorReply, Reply
 
 if TYPE_CHECKING:
+    from rlite.engine.core.rdbload import Loaded
+    from rlite.engine.persistence.disk import Disk
     from rlite.engine.replication.handshake import Rest, Whole
 
 LOG = logging.getLogger("rlite.replication")
@@ -40,8 +42,9 @@ class Following:
     let_go: disconnects the replicas of this server, so that they ask again where they stand.
     """
 
-    def __init__(self, server: Context, let_go: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, server: Context, disk: "Disk", let_go: Callable[[], None]) -> None:
         self.server = server
+        self._disk = disk
         self.master: Master | None = None
         self.link: Link | None = None
         self.offset = 0
@@ -62,11 +65,10 @@ class Following:
             self.master = Master(*found)
             self._judge()
 
-    def begin(self, *, resumable: bool = False, database: int = 0) -> None:
-        """At start, when all data are there. resumable: they are what the server's id and the log's offset
-        say; database: the one that the stream had selected there.
-        """
-        self._resumable, self.database = resumable, database
+    def begin(self) -> None:
+        """At start, when all data are there."""
+        log = self.server.log
+        self._resumable, self.offset, self.database = self._disk.resumable, log.offset, log.selected
         if self.master is not None:
             self._start(None)
 
@@ -96,13 +98,14 @@ class Following:
 
     def lead(self) -> None:
         """From here on this server is a master, with a history of its own that goes on from its master's."""
-        link, self.link, self.master = self.link, None, None
+        link = self.link
         if link is not None:
             link.end()
+        self._disk.turn_history(locked=True)  # first: what a master logs by itself is of the new history
+        self.link = self.master = None
         self.server.config.set_master(None)
-        self.server.new_replication_id(continues=True)
-        self.server.log.reselect()
         self._judge()
+        self.server.log.reselect()
         self._let_go()
         LOG.info("this server is a master now, of history %s", self.server.replication_id)
 
@@ -127,34 +130,38 @@ class Following:
                 server.stale = stale
                 (server.gate.close if stale else server.gate.open)()
 
+    @property
+    def resumable(self) -> bool:
+        return self.master is not None and self._resumable
+
     # --- for the link ---
 
     def asked(self) -> tuple[str, int]:
         """What PSYNC asks for: the history and the offset behind which it is to go on; "": everything."""
         return (self.server.replication_id, self.offset) if self._resumable else ("", -1)
 
-    def begins(self, whole: "Whole", database: int) -> None:
+    def begins(self, whole: "Whole", database: int, loaded: "Loaded") -> None:
         """The data are the master's now. Under every lock."""
-        server = self.server
-        server.replication_id = whole.history
-        server.former_id, server.former_end = "", 0
         self.offset = whole.offset
-        server.log.start_at(whole.offset)
-        self.database = database
+        self._disk.restart_log(whole.history, whole.offset)
+        self._disk.saves.note_load(loaded)
+        self._select(database)
         self._resumable = True
         self._let_go()
 
     def goes_on(self, rest: "Rest") -> None:
         """The stream goes on where it was, perhaps under another id. Under every lock."""
-        server = self.server
-        if rest.history:
-            server.former_id, server.former_end = server.replication_id, server.log.offset
-            server.replication_id = rest.history
+        if rest.history and rest.history != self.server.replication_id:
+            self._disk.turn_history(rest.history, locked=True)
             self._let_go()
 
     def applied(self, offset: int, database: int) -> None:
-        self.offset, self.database = offset, database
+        self.offset = offset
         self.server.log.start_at(offset)
+        self._select(database)
+
+    def _select(self, database: int) -> None:
+        self.database = self.server.log.selected = database
 
     def changed(self) -> None:
         """The link is up, or down."""

@@ -19,7 +19,7 @@ from rlite.engine.persistence import files, snapshot
 from rlite.engine.persistence.forking import ChildBusyError, Forks, Outcome
 from rlite.engine.persistence.snapshot import History
 from rlite.engine.replication.replicas import Replica, Replicas, State
-from rlite.engine.replication.sending import LinkError, send, stream, work
+from rlite.engine.replication.sending import LOOK_SECONDS, LinkError, send, stream, work
 
 if TYPE_CHECKING:
     from rlite.engine.commands.context import Context
@@ -117,14 +117,14 @@ class Moment:
         self._server = server
         self._replicas = replicas
         self.replication_id = ""
-        self.offset = 0
+        self.offset = self.selected = 0
 
     def fix(self) -> None:
         """Under every lock: the stream is held from here on for each of the replicas."""
         server, log = self._server, self._server.log
         start_stream(server)
         log.reselect()
-        self.replication_id, self.offset = server.replication_id, log.offset
+        self.replication_id, self.offset, self.selected = server.replication_id, log.offset, log.selected
         for each in self._replicas:
             if not each.feed.join(self.offset):
                 raise MemoryError("no memory for the stream of a replica")
@@ -138,7 +138,7 @@ class Moment:
     def write(self, descriptor: int, db: "Database", progress: memoryview) -> None:
         """In the child: the data."""
         server = self._server
-        history = History(self.replication_id, self.offset)
+        history = History(self.replication_id, self.offset, self.selected)
         snapshot.write(
             descriptor, db, server.keyspace, server.config, history=history, progress=progress, syncs=False
         )
@@ -147,7 +147,7 @@ class Moment:
 def start_stream(server: "Context") -> None:
     """Has the log keep the stream in memory, if it does not yet. Every stripe is locked."""
     config, log = server.config, server.log
-    if not log.on:
+    if not log.on and not log.following:
         server.new_replication_id()  # what changed so far is in no history
     hard = int(config["client-output-buffer-limit"]["slave"][0])  # type: ignore[index]
     log.stream(config.int("repl-backlog-size"), hard)
@@ -233,9 +233,17 @@ class Piped:
     def _finish(self, replica: Replica, moment: Moment) -> None:
         if self._fault:
             raise LinkError(f"its snapshot failed: {self._fault}")
+        replica.heard.clear()
         send(replica, self._mark, self._patience)
-        if not replica.greeting.snapshot_only:
-            stream(replica, None, moment.offset, self._patience)
+        if replica.greeting.snapshot_only:
+            return
+        # A replica finds the mark at the end of what it has read; so nothing may follow until it has.
+        replica.state = State.ONLINE
+        replica.acked_at = time.monotonic()
+        while not replica.heard.wait(LOOK_SECONDS):
+            if replica.gone:
+                raise LinkError("it has gone before it acknowledged its data")
+        stream(replica, None, moment.offset, self._patience)
 
 
 class ByDisk:

@@ -60,6 +60,7 @@ class Replica:
     on_disk: int = NEVER
     acked_at: float = field(default_factory=time.monotonic)
     soft_since: float = 0
+    heard: threading.Event = field(default_factory=threading.Event)  # it has acknowledged
     gone: bool = False
     answered: bool = True  # it is told the history and the offset before its data (PSYNC, not SYNC)
     patient: bool = False  # it waits for its data, and may be told that it is not forgotten
@@ -187,6 +188,7 @@ class Replicas:
         replica.acked = max(replica.acked, min(offset, self._server.log.offset))
         replica.on_disk = max(replica.on_disk, min(on_disk, replica.acked))
         replica.acked_at = time.monotonic()
+        replica.heard.set()
         self.judge()
 
     def good(self) -> int:

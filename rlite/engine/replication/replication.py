@@ -28,7 +28,7 @@ class Replication:
         self.disk = disk
         self.replicas = Replicas(server)
         self.full_sync = FullSync(server, disk.forks, self.replicas)
-        self.following = Following(server, self.replicas.disconnect_all)
+        self.following = Following(server, disk, self.replicas.disconnect_all)
         self._booked = 0  # bytes of the backlog that used memory counts
         self._pinged = time.monotonic()
         self._asked = NEVER  # offset up to which replicas have been asked to acknowledge
@@ -45,6 +45,10 @@ class Replication:
     @property
     def master(self) -> tuple[str, int] | None:
         return self.following.master
+
+    @property
+    def resumable(self) -> bool:
+        return self.following.resumable
 
     @property
     def link_up(self) -> bool:
