@@ -30,7 +30,7 @@ from support.wire import Bulk, ClosedError, Wire
 
 KEEPING = {"appendonly": "yes", "enable-debug-command": "yes", "repl-diskless-sync-delay": "0"}
 DEBUGGED = {"redis-server --port": "redis-server --enable-debug-command yes --logfile server.log --port"}
-NODE = {"cluster-enabled": "yes", "cluster-node-timeout": "5000", "enable-debug-command": "yes"}
+NODE = {"cluster-enabled": "yes", "cluster-node-timeout": "1500", "enable-debug-command": "yes"}
 
 
 def client(server: Server) -> redis.Redis:

@@ -163,6 +163,13 @@ class Deployment:
         self.wait(f"another master than port {former.port}", is_new, seconds=30.0)
         return self.masters(asked)[0]
 
+    def wait_trusted(self, sentinel: Server) -> None:
+        """Until a sentinel finds nothing wrong with the master."""
+        self.wait(
+            "a sentinel that hears the master",
+            lambda: _named(self.ask(sentinel, "MASTER", SERVICE))["flags"] == "master",
+        )
+
     def wait_equal(self) -> str:
         """The digest of the data, when all servers hold the same."""
         found: list[str] = []
