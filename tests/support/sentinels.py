@@ -367,9 +367,14 @@ class Writer:
 
     def lost(self, connection: redis.Redis) -> list[str]:
         """The acknowledged keys that a server does not hold as they were acknowledged."""
+        wrong: list[str] = []
         names = list(self.acknowledged)
-        with connection.pipeline(transaction=False) as pipe:  # no MGET: the keys of a cluster are apart
-            for name in names:
-                pipe.get(name)
-            found = pipe.execute()
-        return [name for name, value in zip(names, found, strict=True) if value != self.acknowledged[name]]
+        for part in (names[at : at + 1000] for at in range(0, len(names), 1000)):
+            with connection.pipeline(transaction=False) as pipe:  # no MGET: the keys of a cluster are apart
+                for name in part:
+                    pipe.get(name)
+                found = pipe.execute()
+            wrong += [
+                name for name, value in zip(part, found, strict=True) if value != self.acknowledged[name]
+            ]
+        return wrong
