@@ -26,11 +26,12 @@ from support.servers import (
     start_redis,
     wait_for,
 )
+from support.tools import rlite
 from support.wire import Bulk, ClosedError, Wire
 
 KEEPING = {"appendonly": "yes", "enable-debug-command": "yes", "repl-diskless-sync-delay": "0"}
-DEBUGGED = {"redis-server --port": "redis-server --enable-debug-command yes --port"}
-NODE = {"cluster-enabled": "yes", "cluster-node-timeout": "5000", "enable-debug-command": "yes"}
+DEBUGGED = {"redis-server --port": "redis-server --enable-debug-command yes --logfile server.log --port"}
+NODE = {"cluster-enabled": "yes", "cluster-node-timeout": "1500", "enable-debug-command": "yes"}
 
 
 def client(server: Server) -> redis.Redis:
@@ -62,6 +63,36 @@ def values(*addresses: recipes.Address) -> dict[bytes, str]:
         assert not its.keys() & found.keys(), "a key is on two servers"
         found |= its
     return found
+
+
+# --- a replica ---------------------------------------------------------------------------------------------
+
+
+def test_a_replica_is_made_and_promoted_with_the_tools(tmp_path: Path, shards: list[Server]) -> None:
+    master, replica, _ = shards
+    addresses = {("10.0.0.1", 6379): master.address, ("10.0.0.2", 6379): replica.address}
+    with client(master) as here, client(replica) as there:
+        here.set("key", "value")
+        there.set("of its own", "gone")
+        told = recipes.run("follow", addresses, tmp_path)
+        assert str(master.port) in told
+        assert there.get("key") == "value"
+        assert not there.exists("of its own")
+        with pytest.raises(redis.exceptions.ReadOnlyError):
+            there.set("key", "other")
+        recipes.run("promote", addresses, tmp_path)
+        assert there.role()[0] == "master"
+        assert there.set("key", "other")
+        assert here.get("key") == "value"
+
+
+def test_the_documented_configuration_is_accepted(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for blocks in (["rlite.conf"], ["rlite.conf", "replicaof"]):
+        text = "".join(map(recipes.block, blocks)).replace("/var/lib/rlite", str(tmp_path / "data"))
+        (tmp_path / "rlite.conf").write_text(text)
+        done = rlite("serve", tmp_path / "rlite.conf", "--check-config")
+        assert done.returncode == 0, done.stderr
 
 
 # --- shards behind twemproxy -------------------------------------------------------------------------------

@@ -120,6 +120,25 @@ def test_a_failover_by_hand_loses_nothing_when_writes_are_paused_first(
     deployed.wait_equal()
 
 
+def test_everybody_may_be_killed_after_a_failover_and_has_the_data_again(deployed: Deployment) -> None:
+    former = deployed.master
+    with writer(deployed, replicas=3) as application:
+        application.wait_acknowledged(50)
+        deployed.ask(deployed.sentinels[0], "FAILOVER", SERVICE)
+        deployed.wait_promoted(former)
+        deployed.wait_whole()
+        application.wait_acknowledged(50)
+    before = deployed.wait_equal()
+    for server in deployed.servers:
+        server.kill9()
+    for server in list(deployed.servers):
+        deployed.start_again(server)
+    deployed.wait_whole()
+    assert deployed.wait_equal() == before
+    with deployed.client(deployed.master) as connection:
+        assert application.lost(connection) == []
+
+
 def offsets(deployed: Deployment, master: Server) -> list[int]:
     """What each replica has acknowledged, as the master knows it."""
     seen = [line for name, line in deployed.replication(master).items() if re.fullmatch(r"slave\d+", name)]

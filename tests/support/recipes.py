@@ -3,8 +3,10 @@
 A fenced block is found by the comment above it: `<!-- test: import -->`.
 """
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -64,6 +66,7 @@ def run(
         commands = commands.replace(words, other)
     done = subprocess.run(
         ["bash", "-e", "-c", commands],
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},  # our own rlite
         cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=90, check=False,
     )  # fmt: skip

@@ -163,6 +163,13 @@ class Deployment:
         self.wait(f"another master than port {former.port}", is_new, seconds=30.0)
         return self.masters(asked)[0]
 
+    def wait_trusted(self, sentinel: Server) -> None:
+        """Until a sentinel finds nothing wrong with the master."""
+        self.wait(
+            "a sentinel that hears the master",
+            lambda: _named(self.ask(sentinel, "MASTER", SERVICE))["flags"] == "master",
+        )
+
     def wait_equal(self) -> str:
         """The digest of the data, when all servers hold the same."""
         found: list[str] = []
@@ -360,9 +367,14 @@ class Writer:
 
     def lost(self, connection: redis.Redis) -> list[str]:
         """The acknowledged keys that a server does not hold as they were acknowledged."""
+        wrong: list[str] = []
         names = list(self.acknowledged)
-        with connection.pipeline(transaction=False) as pipe:  # no MGET: the keys of a cluster are apart
-            for name in names:
-                pipe.get(name)
-            found = pipe.execute()
-        return [name for name, value in zip(names, found, strict=True) if value != self.acknowledged[name]]
+        for part in (names[at : at + 1000] for at in range(0, len(names), 1000)):
+            with connection.pipeline(transaction=False) as pipe:  # no MGET: the keys of a cluster are apart
+                for name in part:
+                    pipe.get(name)
+                found = pipe.execute()
+            wrong += [
+                name for name, value in zip(part, found, strict=True) if value != self.acknowledged[name]
+            ]
+        return wrong
