@@ -40,6 +40,7 @@ class Options:
     fill: int = 10_000_000
     requests: int = 1_000_000
     cap: float = 60.0
+    rate: int = 100_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ BENCHMARKS = (
     "durability",
     "version",
     "checking",
+    "replication",
 )
 
 
@@ -52,7 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3.0, help="throughput: about how long one run takes")
     parser.add_argument("--pipelines", type=_numbers, default=(1, 16, 64), metavar="1,16,64")
     parser.add_argument("--tests", type=_words, default=("get", "set", "incr", "mset"), metavar="get,set,...")
-    parser.add_argument("--keys", type=int, default=1_000_000, help="memory, expiry: how many keys")
+    parser.add_argument("--keys", type=int, default=1_000_000, help="memory, expiry, ...: how many keys")
+    parser.add_argument("--rate", type=int, default=100_000, help="replication: writes a second for the lag")
     parser.add_argument("--fill", type=int, default=10_000_000, help="fill: how many keys")
     parser.add_argument("--requests", type=int, default=1_000_000, help="latency: requests a run")
     parser.add_argument(

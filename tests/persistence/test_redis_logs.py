@@ -33,6 +33,8 @@ PROGRAM: tuple[tuple[object, ...], ...] = (
     ("MULTI",), ("INCRBYFLOAT", "f", "1.5"), ("APPEND", "b", "7"), ("EXEC",),
     ("EVAL", "redis.call('SET', KEYS[1], 'lua') return 1", 1, "script"),
     ("GEOADD", "geo", 13.3, 52.5, "Berlin"),
+    ("XADD", "stream", "MAXLEN", "~", 1, "LIMIT", 10, "*", "f", "v"),
+    ("XTRIM", "stream", "MAXLEN", "~", 1, "LIMIT", 9),
 )  # fmt: skip
 
 

@@ -76,7 +76,8 @@ def disturb(proxy: Proxy, draw: random.Random) -> None:
         case 2:  # what the master had answered, and some of what follows
             cut = proxy.cut_on("server", b"+CONTINUE", after=draw.choice([0, 5, 41, 43, 44, 100, 5000]))
             proxy.cut()
-            cut.wait("a partial resync")
+            if not cut.done.wait(5):  # the real replica sometimes asks for everything instead
+                proxy.disarm(cut)
         case 3:  # a half-open link for a moment
             proxy.freeze()
             time.sleep(draw.random() * 0.1)
@@ -103,7 +104,9 @@ def test_a_link_cut_again_and_again_under_load_loses_nothing(
     with linked(*servers) as (pair, proxy), pair.replica.wire() as reader:
         full, before = stat(pair.master, "sync_full"), [server.rss() for server in pair]
         with Writing(pair.master, seed=seed) as writing:
-            for _ in range(cuts_asked(request)):
+            for number in range(cuts_asked(request)):
+                if number % 5 == 4:  # or the load outruns the backlog while there is hardly any link
+                    in_sync(*pair)
                 writing.wait_written(draw.randrange(200))
                 disturb(proxy, draw)
                 # A reader of the replica sees each transaction whole, and the newest steps in order.

@@ -23,6 +23,7 @@ from support.replication import (
     run,
     same_data,
     stat,
+    wait_logged,
 )
 from support.servers import Server, wait_for
 from support.wire import Bulk
@@ -199,6 +200,7 @@ def test_a_replica_serves_its_own_replicas_from_its_files() -> None:
         proxy = stack.enter_context(Proxy(second.address))
         follow(second, first)
         in_sync(first, second)
+        wait_logged(second)
         follow(third, proxy.address)
         same_data(first, second, third)
         proxy.refuse()
@@ -221,6 +223,7 @@ def test_after_a_promotion_a_gap_beyond_memory_is_served_from_the_files() -> Non
         proxy = stack.enter_context(Proxy(second.address))
         follow(second, first)
         in_sync(first, second)
+        wait_logged(second)
         follow(third, proxy.address)
         write(first, 0.2, 1)
         same_data(first, second, third)

@@ -30,6 +30,7 @@ from support.replication import (
     promote,
     same_data,
     stat,
+    wait_logged,
     wait_up,
 )
 from support.servers import Server, wait_for
@@ -88,6 +89,7 @@ def sites(directory: Path, *kinds: str, attach: bool = True, **directives: str) 
             if attach:
                 follow(replica.server, master.proxy.address)
                 in_sync(master.server, replica.server)
+                wait_logged(replica.server)
         yield tuple(made)
 
 

@@ -148,7 +148,8 @@ def test_replicas_that_leave_at_any_moment_leave_nothing_behind(master: Server, 
     draw = random.Random(5)
     do(master, "CONFIG", "SET", "repl-diskless-sync", diskless)
     for first in range(0, 20_000, 1000):
-        do(master, "MSET", *(word for n in range(first, first + 1000) for word in (f"key:{n}", "x" * 100)))
+        pairs = [word for n in range(first, first + 1000) for word in (f"key:{n}", draw.randbytes(100))]
+        do(master, "MSET", *pairs)
     with RawReplica(master.address) as raw:
         raw.attach()
     wait_for(lambda: resources(master)[2] == 0, "no child is left")

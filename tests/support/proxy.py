@@ -131,6 +131,12 @@ class Proxy:
         """Resets a connection when a pattern has passed whole, and so many bytes more."""
         return self._arm(Cut(side, pattern, after))
 
+    def disarm(self, cut: Cut) -> None:
+        """Forgets a cut that has not come."""
+        with self._lock:
+            if cut in self._cuts:
+                self._forget(cut)
+
     def freeze(self) -> None:
         """Forwards nothing more, and closes nothing: neither side hears of it."""
         with self._lock:
@@ -317,13 +323,16 @@ class Proxy:
     def _fire(self, link: _Link, way: _Way) -> None:
         cut = way.armed
         assert cut is not None
-        self._cuts.remove(cut)
-        for each in self._links:
-            for one in each.ways:
-                if one.armed is cut:
-                    one.armed, one.left = None, -1
+        self._forget(cut)
         self._reset(link)
         cut.done.set()
+
+    def _forget(self, cut: Cut) -> None:
+        self._cuts.remove(cut)
+        for link in self._links:
+            for way in link.ways:
+                if way.armed is cut:
+                    way.armed, way.left = None, -1
 
     def _finish(self, link: _Link, way: _Way) -> None:
         with suppress(OSError):

@@ -152,6 +152,17 @@ def wait_online(master: Server, *, seconds: float = SECONDS) -> None:
     wait_for(all_online, "the replicas are online", seconds=seconds)
 
 
+def wait_logged(replica: Server, *, seconds: float = SECONDS) -> None:
+    """Until the log of a server that has just had a full resync holds all of it: a rewrite brings that."""
+
+    def is_there() -> bool:
+        found = fields(replica, "persistence")
+        idle = found["aof_rewrite_in_progress"] == found["aof_rewrite_scheduled"] == "0"
+        return idle and int(found["aof_rewrites"]) > 0
+
+    wait_for(is_there, "the log holds the master's data", seconds=seconds)
+
+
 def in_sync(master: Server, *replicas: Server, seconds: float = SECONDS) -> None:
     """Waits until the links are up and each replica has applied what the master has written so far."""
     goal = offset(master)

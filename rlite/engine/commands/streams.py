@@ -139,7 +139,10 @@ def xtrim(call: Call) -> Reply:
     if maxlen is None and minid is None:
         raise CommandError(errors.LIMIT_WITHOUT_STRATEGY if limit else errors.XTRIM_WITHOUT_STRATEGY)
     if limit is not None and not approx:
-        raise CommandError(errors.LIMIT_WITHOUT_APPROX)
+        # Redis's logs and masters say so for what was `~` to the client: the limit means nothing then.
+        if not (call.server.keyspace.loading or call.client.peer == "master"):
+            raise CommandError(errors.LIMIT_WITHOUT_APPROX)
+        limit = None
     if approx and limit is None:
         limit = 100 * call.server.config.int("stream-node-max-entries") or UNLIMITED_TRIM
     view = call.db.stream(call.args[1])

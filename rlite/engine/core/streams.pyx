@@ -12,7 +12,8 @@ from rlite.engine.core.execute cimport (
     CLASS_STREAM, call_error, call_t, effect_key, effect_number, effect_part, enlist, event, find, int_arg, is_other, is_word,
     read, stripe_of,
 )
-from rlite.engine.core.keyspace cimport create_value, settle
+from rlite.engine.core.keyspace cimport create_value, is_link, settle
+from rlite.engine.core.platform cimport rl_load_int
 from rlite.engine.core.resp cimport arg_t, out_bulk, out_int, out_null
 from rlite.engine.core.streamlog cimport (
     id_cmp, id_t, sl_free, sl_new, sl_open, sl_trim_before, sl_trim_count, stream_t, text_cost, text_put,
@@ -98,6 +99,13 @@ cdef int parse_trim(call_t* c, int i, xadd_t* o) noexcept nogil:
     return i + 1
 
 
+cdef bint is_replayed(call_t* c) noexcept nogil:
+    """Whether a log or a master says this. Redis's say `MAXLEN = n LIMIT m` for what was `~` to the client: n is what is to
+    be left then, and the limit means nothing.
+    """
+    return is_link() or rl_load_int(&c.ks.loading) != 0
+
+
 cdef int parse_xadd(call_t* c, xadd_t* o) noexcept nogil:
     """Reads options and id. Returns the index of the first field; 0: the error is written."""
     cdef int i = 2
@@ -129,13 +137,15 @@ cdef int parse_xadd(call_t* c, xadd_t* o) noexcept nogil:
         i += 1
     if o.limit and not o.trim:
         call_error(c, E_LIMIT_WITHOUT_STRATEGY)
-    elif o.limited and not o.approximate:
+    elif o.limited and not o.approximate and not is_replayed(c):
         call_error(c, E_LIMIT_WITHOUT_APPROX)
     elif c.argc - i - 1 < 2 or (c.argc - i - 1) % 2:
         call_error(c, E_XADD_ARITY)
     elif not o.automatic and not o.open_seq and o.id.ms == 0 and o.id.seq == 0:
         call_error(c, E_STREAM_ID_ZERO)
     else:
+        if not o.approximate:
+            o.limit = 0
         return i + 1
     return 0
 
