@@ -263,18 +263,21 @@ def client_pause(call: Call) -> Reply:
     milliseconds = call.int(2, errors.TIMEOUT_NOT_AN_INTEGER)
     if milliseconds < 0:
         raise CommandError(errors.TIMEOUT_NEGATIVE)
-    server, now = call.server, time.monotonic()
-    until = now + milliseconds / 1000
+    begin_pause(call.server, time.monotonic() + milliseconds / 1000, writes_only=writes_only)
+    return OK
+
+
+def begin_pause(server: Context, until: float, *, writes_only: bool) -> None:
+    """Makes clients wait, all or those that write, until a time (monotonic seconds) or until it is ended."""
     with server.pausing:
         before = server.pause
         if before is None:
             server.pause = Pause(until, writes_only)
             server.gate.close()
-        elif before.until <= now:  # over, but not yet noticed: the gate is still shut
+        elif before.until <= time.monotonic():  # over, but not yet noticed: the gate is still shut
             server.pause = Pause(until, writes_only)
         else:  # of two pauses the longer time and the stricter kind hold
             server.pause = Pause(max(until, before.until), writes_only and before.writes_only)
-    return OK
 
 
 @command(

@@ -71,7 +71,9 @@ class Journal(Protocol):
 
 
 class Rewriter(Protocol):
-    """Who writes the log anew (persistence/rewriting.py)."""
+    """Who writes the log anew (persistence/rewriting.py). beginning: the log has no base yet."""
+
+    beginning: bool
 
     def ask(self) -> bool:
         """Begins, or (False) notes that it is to begin when another child is done."""
@@ -165,6 +167,9 @@ class Replication(Protocol):
 
     def synced(self, offset: int) -> int:
         """Of those, how many have it on disk."""
+
+    def written(self) -> int:
+        """The offset behind what has been written."""
 
     def ask(self) -> None:
         """Has replicas acknowledge at once (REPLCONF GETACK)."""

@@ -134,6 +134,8 @@ def admit(server: Context, client: Client, command: Command, args: list[bytes]) 
     if not make_room(server.keyspace) and comes_to(client, command, "denyoom"):
         server.counters.reject(server.ids[command.counted_as])
         raise CommandError(errors.OUT_OF_MEMORY)
+    if client.peer == "replica" and command.flags & {"write", "readonly", "may_replicate"}:
+        raise CommandError(errors.REPLICA_TOUCHES_KEYS)
     check_log(server, client, command)
     check_saves(server, client, command)
     check_replicas(server, client, command)

@@ -84,7 +84,8 @@ def refuse_on_replica(call: Call, text: str) -> None:
 def wait(call: Call) -> Reply:
     refuse_on_replica(call, errors.WAIT_ON_REPLICA)
     wanted, seconds = call.int(1), milliseconds(call, 2)
-    replication, offset = call.server.replication, call.server.log.offset
+    replication = call.server.replication
+    offset = 0 if replication is None else replication.written()
 
     def now() -> Reply:
         return 0 if replication is None else replication.acknowledged(offset)
@@ -106,7 +107,8 @@ def waitaof(call: Call) -> Reply:
     server, log = call.server, call.server.log
     if local and not log.filing:
         raise CommandError(errors.WAITAOF_WITHOUT_LOG)
-    target, offset = log.positions[0], log.offset  # all that anybody has done so far
+    target = log.positions[0]  # all that anybody has done so far
+    offset = 0 if server.replication is None else server.replication.written()
 
     def now() -> Reply:
         here = int(log.filing and log.positions[2] >= target)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rlite.engine import errors
 from rlite.engine.commands import blocking
 from rlite.engine.commands.context import Context
+from rlite.engine.replication.full_sync import start_stream
 from rlite.engine.replication.link import Link, State
 from rlite.engine.reply import ErrorReply, Reply
 
@@ -48,6 +49,7 @@ class Following:
         self.link: Link | None = None
         self.received = 0
         self._let_go = let_go
+        self.taking_over: Callable[[str], None] | None = None
         self._resumable = False  # whether the data are what the server's id and the log's offset say
         self._judging = threading.Lock()
         for name in ("replica-read-only", "replica-serve-stale-data", "replica-ignore-maxmemory"):
@@ -68,9 +70,12 @@ class Following:
         if self.master is not None:
             self._start(None)
 
-    def follow(self, master: Master) -> None:
-        """From here on this server is a replica of `master`."""
+    def follow(self, master: Master, taking_over: Callable[[str], None] | None = None) -> None:
+        """From here on this server is a replica of `master`. taking_over: that one is still a replica of this
+        server, and is to take over; called with why it has not, "" where it has.
+        """
         server, before = self.server, self.link
+        self.taking_over = taking_over
         if self.master is None:
             # Data that nobody has logged are in no history.
             self._resumable = server.journal is not None
@@ -93,7 +98,7 @@ class Following:
 
     def lead(self) -> None:
         """From here on this server is a master, with a history of its own that goes on from its master's."""
-        link = self.link
+        link, self.taking_over = self.link, None
         if link is not None:
             link.end()
         self._disk.turn_history(locked=True)  # first: what a master logs by itself is of the new history
@@ -138,6 +143,7 @@ class Following:
     def begins(self, whole: "Whole", database: int, loaded: "Loaded") -> None:
         """The data are the master's now. Under every lock."""
         self._disk.restart_log(whole.history, whole.offset)
+        start_stream(self.server)  # if this one is to be the master, the others can go on from here
         self._disk.saves.note_load(loaded)
         self.server.log.selected = database
         self._resumable = True
@@ -148,6 +154,12 @@ class Following:
         if rest.history and rest.history != self.server.replication_id:
             self._disk.turn_history(rest.history, locked=True)
             self._let_go()
+
+    def answered(self, fault: str) -> None:
+        """The master has let this server in, or (fault says why) has not, or cannot be reached."""
+        told, self.taking_over = self.taking_over, None
+        if told is not None:
+            told(fault)
 
     def forget(self) -> None:
         """The data may not be what the master's are at any offset: the next link asks for everything."""

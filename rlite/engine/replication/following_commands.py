@@ -6,6 +6,7 @@ from rlite.engine import errors
 from rlite.engine.commands.call import Call, parse_int
 from rlite.engine.commands.declare import Locks, command
 from rlite.engine.errors import CommandError
+from rlite.engine.replication.failing_over import Stage
 from rlite.engine.replication.following import Master
 from rlite.engine.reply import OK, Reply, Simple
 
@@ -22,6 +23,8 @@ def following_of(call: Call) -> "Following":
 
 def replicaof(call: Call) -> Reply:
     following = following_of(call)
+    if cast("Replication", call.server.replication).failover.stage is not Stage.NONE:
+        raise CommandError(errors.REPLICAOF_IN_FAILOVER)
     if call.word(1) == b"NO" and call.word(2) == b"ONE":
         if following.master is not None:
             following.lead()

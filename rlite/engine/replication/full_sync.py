@@ -243,7 +243,7 @@ class Piped:
         while not replica.heard.wait(LOOK_SECONDS):
             if replica.gone:
                 raise LinkError("it has gone before it acknowledged its data")
-        stream(replica, None, moment.offset, self._patience)
+        stream(self._all, replica, None, moment.offset, self._patience)
 
 
 class ByDisk:
@@ -317,4 +317,4 @@ class ByDisk:
         finally:
             os.close(descriptor)
         if not replica.greeting.snapshot_only:
-            stream(replica, None, self._moment.offset, self._patience)
+            stream(self._all, replica, None, self._moment.offset, self._patience)

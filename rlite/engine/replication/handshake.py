@@ -70,9 +70,12 @@ def _facts(config: Config, port: int) -> list[tuple[bytes | str | int, ...]]:
     return [*facts, ("REPLCONF", "capa", "eof", "capa", "psync2")]
 
 
-def ask(channel: Channel, history: str, offset: int) -> Whole | Rest:
-    """Asks for what is behind an offset of a history; history "": for everything. Raises LinkError."""
-    channel.send(("PSYNC", history, offset + 1) if history else ("PSYNC", "?", -1))
+def ask(channel: Channel, history: str, offset: int, *, takes_over: bool = False) -> Whole | Rest:
+    """Asks for what is behind an offset of a history; history "": for everything. takes_over: the other end
+    is asked to be the master from here on. Raises LinkError.
+    """
+    place: tuple[str | int, ...] = ("PSYNC", history, offset + 1) if history else ("PSYNC", "?", -1)
+    channel.send((*place, "FAILOVER") if takes_over else place)
     answer = channel.answer()
     words = answer.split()
     if words[0] == b"+FULLRESYNC":

@@ -148,12 +148,16 @@ class Link:
                 self._channel = channel
                 self.state = State.HANDSHAKE
                 handshake.introduce(channel, self._server.config, self._server.port)
-                self._begin(channel, handshake.ask(channel, *self._asked()))
+                takes_over = self._following.taking_over is not None
+                answer = handshake.ask(channel, *self._asked(), takes_over=takes_over)
+                self._following.answered("")
+                self._begin(channel, answer)
                 began = time.monotonic()
                 self._costly = 0
                 self._stream(channel)
         except LinkError as fault:
             self._tell(fault)
+            self._following.answered(str(fault))
             if fault.word in COSTLY:
                 return self._later()
         except EndedError:
@@ -214,7 +218,7 @@ class Link:
         self._applying = Applying(self._server, self._standing_in())
         if self.ended:  # before it could be told so
             raise EndedError
-        self._acks = Acknowledging(self._server.log)
+        self._acks = Acknowledging(self._server)
         self._acknowledge(channel)
         self.fault = ""
         self.state = State.CONNECTED

@@ -1,7 +1,9 @@
 """PSYNC, SYNC and REPLCONF: what a replica says to its master. Touches no key; runs in its I/O thread."""
 
 import logging
+import math
 import threading
+import time
 from typing import TYPE_CHECKING, cast
 
 from rlite.engine import errors
@@ -11,7 +13,10 @@ from rlite.engine.commands.waiting import note_acknowledgement
 from rlite.engine.core.database import Database
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.persistence.history import HistoryFiles
+from rlite.engine.replication.failing_over import Stage, Wanted
+from rlite.engine.replication.following import Master
 from rlite.engine.replication.full_sync import start_stream
+from rlite.engine.replication.holding import everything_held
 from rlite.engine.replication.replicas import NEVER, Greeting, Replica
 from rlite.engine.replication.sending import send, stream, work
 from rlite.engine.reply import NO_REPLY, OK, Reply
@@ -92,12 +97,67 @@ def acknowledge(replication: "Replication", call: Call, at: int) -> None:
 
 @command(
     "PSYNC replicationid offset [FAILOVER]", arity=-3, flags="admin noscript no_async_loading no_multi",
-    group="server",
-    since="2.8.0", complexity="O(1)", summary="Begins to replicate, from where the replica has come to.",
+    group="server", since="2.8.0", complexity="O(1)",
+    summary="Begins to replicate, from where the replica has come to.",
 )  # fmt: skip
 def psync(call: Call) -> Reply:
     offset = call.int(2)
+    if len(call.args) > 3 and call.word(3) == b"FAILOVER":
+        take_over(call)
     return begin(call, call.args[1], offset)
+
+
+def take_over(call: Call) -> None:
+    """The master asks this replica to be the master. Raises CommandError."""
+    server, replication = call.server, replication_of(call)
+    if not server.follows:
+        raise CommandError(errors.TAKE_OVER_FROM_MASTER)
+    held = everything_held(server)
+    try:
+        if call.args[1] != server.replication_id.encode():
+            raise CommandError(errors.TAKE_OVER_OTHER_HISTORY)
+        LOG.info("the master %s asks this replica to take over", replication.master)
+        replication.following.lead()
+    finally:
+        held.unlock()
+
+
+@command(
+    "FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]", arity=-1,
+    flags="admin noscript stale", group="server", since="6.2.0", complexity="O(1)",
+    summary="Has a replica and this master change places, without losing a write.",
+)  # fmt: skip
+def failover(call: Call) -> Reply:
+    replication, args = replication_of(call), call.args
+    if len(args) == 2 and call.word(1) == b"ABORT":
+        replication.failover.abort("it was told to")
+        return OK
+    replication.failover.begin(wanted(call))
+    return OK
+
+
+def wanted(call: Call) -> Wanted:
+    """The options of FAILOVER. Raises CommandError."""
+    target, until, force, at = None, math.inf, False, 1
+    while at < len(call.args):
+        word, left = call.word(at), len(call.args) - at - 1
+        if word == b"TIMEOUT" and left >= 1 and until == math.inf:
+            milliseconds = call.int(at + 1)
+            if milliseconds <= 0:
+                raise CommandError(errors.FAILOVER_TIMEOUT)
+            until = time.monotonic() + milliseconds / 1000
+            at += 2
+        elif word == b"TO" and left >= 2 and target is None:
+            target = Master(call.args[at + 1].decode("utf-8", "surrogateescape"), call.int(at + 2))
+            at += 3
+        elif word == b"FORCE" and not force:
+            force = True
+            at += 1
+        else:
+            raise CommandError(errors.SYNTAX)
+    if force and (target is None or until == math.inf):
+        raise CommandError(errors.FAILOVER_FORCE)
+    return Wanted(target, until, force)
 
 
 @command(
@@ -117,6 +177,8 @@ def begin(call: Call, wanted: bytes, offset: int, *, answered: bool = True) -> R
     replicas = replication.replicas
     if replicas.of(client) is not None:
         return NO_REPLY
+    if replication.failover.stage is not Stage.NONE:
+        raise CommandError(errors.SYNC_IN_FAILOVER)
     if replication.master is not None and not replication.link_up:
         raise CommandError(errors.NO_MASTER_LINK)
     try:
@@ -169,7 +231,7 @@ def place(
     if replica.feed.join(at):
         return InMemory()
     files = replication.disk.history()
-    if files is not None and not files.covers(known, at):
+    if files is not None and (at <= replication.replicas.unreadable_to or not files.covers(known, at)):
         files.close()
         files = None
     return files
@@ -182,7 +244,7 @@ def resume(replication: "Replication", replica: Replica, at: int, files: History
 
     def go_on() -> None:
         send(replica, f"+CONTINUE{identity}\r\n".encode(), patience)
-        stream(replica, files, at, patience)
+        stream(replication.replicas, replica, files, at, patience)
 
     where = "memory" if files is None else "the log's files"
     LOG.info("replica %s goes on at offset %d, from %s", replica.name, at, where)

@@ -109,12 +109,14 @@ class Replicas:
         self._all: dict[int, Replica] = {}
         self.greetings: dict[int, Greeting] = {}
         self.wanting = False  # fewer are well than min-replicas-to-write asks for
+        self.unreadable_to = NEVER  # from before this offset the log's files do not lead to what is now
         self.full = self.partial = self.partial_failed = 0  # syncs, for INFO
         self.idle_since: float | None = (
             None  # since when there has been none; None: there is one, or never was
         )
         for name in ("min-replicas-to-write", "min-replicas-max-lag"):
             server.config.subscribe(name, lambda _value: self.judge())
+        self.judge()
 
     def __iter__(self) -> Iterator[Replica]:
         return iter(list(self._all.values()))

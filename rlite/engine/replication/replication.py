@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from rlite.engine.core.database import Database
+from rlite.engine.replication.failing_over import Failover, Stage
 from rlite.engine.replication.following import Following
 from rlite.engine.replication.full_sync import FullSync, start_stream
 from rlite.engine.replication.replicas import NEVER, Replicas
@@ -29,9 +30,10 @@ class Replication:
         self.replicas = Replicas(server)
         self.full_sync = FullSync(server, disk.forks, self.replicas)
         self.following = Following(server, disk, self.replicas.disconnect_all)
+        self.failover = Failover(self)
         self._booked = 0  # bytes of the backlog that used memory counts
         self._pinged = time.monotonic()
-        self._asked = NEVER  # offset up to which replicas have been asked to acknowledge
+        self._written = self._asked = NEVER  # offsets before and behind the last GETACK
         for name in ("repl-backlog-size", "client-output-buffer-limit"):
             server.config.subscribe(name, lambda _value: self._resize())
         server.replication = self
@@ -68,10 +70,16 @@ class Replication:
     def synced(self, offset: int) -> int:
         return sum(each.on_disk >= offset for each in self.replicas.online())
 
+    def written(self) -> int:
+        """The offset behind what has been written; a question to replicas behind that is nothing more."""
+        offset = self.server.log.offset
+        return self._written if offset == self._asked else offset
+
     def ask(self) -> None:
         """REPLCONF GETACK, once for whatever has been written by now."""
         log = self.server.log
-        if log.offset > self._asked and len(self.replicas):
+        if log.offset != self._asked and len(self.replicas):
+            self._written = log.offset
             log.say(GETACK)
             self._asked = log.offset
 
@@ -85,7 +93,7 @@ class Replication:
         if least and server.config.int("min-replicas-max-lag"):
             fields["min_slaves_good_slaves"] = self.replicas.good()
         return fields | self.replicas.lines() | {
-            "master_failover_state": "no-failover",
+            "master_failover_state": self.failover.stage.value,
             "master_replid": server.replication_id,
             "master_replid2": server.former_id or "0" * 40,
             "master_repl_offset": log.offset,
@@ -122,7 +130,8 @@ class Replication:
             return
         self.full_sync.tick()
         self.replicas.look()
-        if self.master is None:
+        self.failover.look()
+        if self.master is None and self.failover.stage is Stage.NONE:
             self._ping()
         self._release_stream()
         held = self.server.log.backlog[1]

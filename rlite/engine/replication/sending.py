@@ -47,14 +47,16 @@ def send(replica: Replica, data: "bytes | memoryview", patience: float) -> None:
             raise LinkError(os.strerror(fault.errno or 0)) from None
 
 
-def stream(replica: Replica, files: HistoryFiles | None, at: int, patience: float) -> None:
+def stream(
+    replicas: "Replicas", replica: Replica, files: HistoryFiles | None, at: int, patience: float
+) -> None:
     """Sends the stream from an offset on, until the connection ends. files: where it begins, if memory does
     not reach back so far; they are closed here. Raises LinkError.
     """
     feed = replica.feed
     if files is not None:
         with files:
-            catch_up(replica, files, at, patience)
+            catch_up(replicas, replica, files, at, patience)
     replica.state = State.ONLINE
     why = feed.run(replica.descriptor)
     if why == "overrun":
@@ -63,8 +65,10 @@ def stream(replica: Replica, files: HistoryFiles | None, at: int, patience: floa
         raise LinkError("its connection has ended")
 
 
-def catch_up(replica: Replica, files: HistoryFiles, at: int, patience: float) -> None:
-    """Sends from the files until memory has what comes next, which the feed then holds."""
+def catch_up(replicas: "Replicas", replica: Replica, files: HistoryFiles, at: int, patience: float) -> None:
+    """Sends from the files until memory has what comes next, which the feed then holds. Where they cannot be
+    read on, nobody is led there again.
+    """
     began, first = time.monotonic(), at
     try:
         files.seek(at)
@@ -75,6 +79,7 @@ def catch_up(replica: Replica, files: HistoryFiles, at: int, patience: float) ->
             else:  # not written yet, and no longer in memory: the log will be, within its next look
                 time.sleep(LOOK_SECONDS)
     except (HistoryError, OSError) as fault:
+        replicas.unreadable_to = max(replicas.unreadable_to, files.offset)
         raise LinkError(f"the log cannot be read: {fault}") from None
     LOG.info(
         "replica %s: %d bytes of the stream sent from the log's files in %.3f s",
