@@ -171,6 +171,8 @@ def test_random_programs_leave_equal_data(pair: Pair, group: str, data: st.DataO
     steps = data.draw(st.lists(program_of(group, PAYLOADS), min_size=10, max_size=60))
     if not is_rlite(pair.replica):  # it knows no times to live of fields
         steps = [step for step in steps if not any(TIMED_FIELDS.search(word) for word in step.args)]
+    if not is_rlite(pair.master):  # it leaves open in which order what weighs the same is stored
+        steps = [step for step in steps if not {b"SORT", b"BY", b"ALPHA", b"STORE"} <= set(step.args)]
     do(pair.master, "FLUSHALL")
     run(pair.master, [step.args for step in steps])
     same_data(*pair)

@@ -169,9 +169,17 @@ def sort(call: Call) -> Reply:
     target = sorting.target
     if target is None:
         return list[Reply](found)
+    by_weight = sorting.alpha and sorting.by is not None and not sorting.keeps_order
+    open_order = by_weight and call.db.type(call.args[1]) == "set"
     existed = call.db.delete(target)
-    if found:
-        call.db.list(target, create=True).push([item or b"" for item in found], left=False)
+    values = [item or b"" for item in found]
+    if values:
+        call.db.list(target, create=True).push(values, left=False)
+    if open_order:  # what weighs the same stands in another order at a real replica: it is told the outcome
+        if existed:
+            call.log_as(b"DEL", target)
+        if values:
+            call.log_as(b"RPUSH", target, *values)
     tell_replaced(call, target, "l", "sortstore", existed=existed, changes=len(found))
     return len(found)
 
