@@ -32,7 +32,7 @@ def leave_out(reason: str) -> NoReturn:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--kills 5000`: how often the durability tests kill a server under load, all together; `--cuts 200`:
-    how often the replication tests cut a link under load, in each of them.
+    how often the replication tests cut a link under load, all pairs together.
     """
     parser.addoption("--kills", type=int, default=None, help="SIGKILLs under load (default: 40, in CI 240)")
     parser.addoption("--cuts", type=int, default=None, help="cut links under load (default: 30, in CI 200)")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from support.effect_programs import GROUPS, program_of
 from support.raw_replication import RawReplica
@@ -35,12 +35,16 @@ from support.servers import Server, wait_for
 from support.wire import Array, Bulk, Err, Int, Null, Simple, encode
 
 # Programs of random commands: what else is between two of them is emptied away.
+QUICK = (Phase.explicit, Phase.reuse, Phase.generate)  # each try waits for a replica: no shrinking
 HEALTH = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 TIMED_FIELDS = re.compile(rb"H(P?EXPIRE|PERSIST)")
 PAYLOADS = [
     b"\x00\x01v\n\x00\x91\x08\xce\xb2\x198\x8a\xce",  # DUMP of the string v, version 10
     b"\x00\xc0\x0c\n\x00\x1bQ\xb9\xd9\x0f\xf7\x92\xb0"[:-1],  # and what is none
 ]
+# What a real master's replicas cannot know: in which order it stores what weighs the same, and that a string has
+# grown under a BITFIELD that stored nothing.
+UNTOLD = ({b"SORT", b"BY", b"ALPHA", b"STORE"}, {b"BITFIELD", b"OVERFLOW", b"FAIL"})
 CHAINS = (
     kinds("rlite", "rlite", "rlite"),
     kinds("rlite", "redis", "rlite"),
@@ -165,14 +169,14 @@ def test_all_types_arrive_by_the_stream(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-@settings(max_examples=20, deadline=None, suppress_health_check=HEALTH)
+@settings(max_examples=20, deadline=None, suppress_health_check=HEALTH, phases=QUICK)
 @given(data=st.data())
 def test_random_programs_leave_equal_data(pair: Pair, group: str, data: st.DataObject) -> None:
     steps = data.draw(st.lists(program_of(group, PAYLOADS), min_size=10, max_size=60))
     if not is_rlite(pair.replica):  # it knows no times to live of fields
         steps = [step for step in steps if not any(TIMED_FIELDS.search(word) for word in step.args)]
-    if not is_rlite(pair.master):  # it leaves open in which order what weighs the same is stored
-        steps = [step for step in steps if not {b"SORT", b"BY", b"ALPHA", b"STORE"} <= set(step.args)]
+    if not is_rlite(pair.master):
+        steps = [step for step in steps if not any(words <= set(step.args) for words in UNTOLD)]
     do(pair.master, "FLUSHALL")
     run(pair.master, [step.args for step in steps])
     same_data(*pair)

@@ -50,8 +50,9 @@ def linked(*servers: str, attach: bool = True, **more: str) -> Iterator[tuple[Pa
 
 
 def cuts_asked(request: pytest.FixtureRequest) -> int:
+    """For each pair, which share them."""
     asked: int | None = request.config.getoption("--cuts")
-    return asked or (200 if os.environ.get("CI") == "true" else 30)
+    return -(-(asked or (200 if os.environ.get("CI") == "true" else 30)) // len(PAIRS))
 
 
 def fill(server: Server, megabytes: int, seed: int = 1) -> None:
