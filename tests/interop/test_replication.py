@@ -42,8 +42,8 @@ PAYLOADS = [
     b"\x00\x01v\n\x00\x91\x08\xce\xb2\x198\x8a\xce",  # DUMP of the string v, version 10
     b"\x00\xc0\x0c\n\x00\x1bQ\xb9\xd9\x0f\xf7\x92\xb0"[:-1],  # and what is none
 ]
-# What a real master's replicas cannot know: in which order it stores what weighs the same, and that a string has
-# grown under a BITFIELD that stored nothing.
+# What a real master's replicas cannot know: in which order it stores what weighs the same, and that a string
+# has grown under a BITFIELD that stored nothing.
 UNTOLD = ({b"SORT", b"BY", b"ALPHA", b"STORE"}, {b"BITFIELD", b"OVERFLOW", b"FAIL"})
 CHAINS = (
     kinds("rlite", "rlite", "rlite"),
