@@ -246,7 +246,10 @@ class Server:
             for client in list(self.context.clients.values()):
                 client.lift("auth")
 
-    def _drop_idle(self, seconds: int) -> None:
+    def _drop_idle(self) -> None:
+        seconds = self.config.int("timeout")
+        if not seconds:
+            return
         for client in list(self.context.clients.values()):
             if client.mailbox is not None and client.facts()["idle"] > seconds:
                 client.mailbox("close", client)
@@ -475,18 +478,20 @@ class Server:
     def _tick(self) -> None:
         """The server's clock: what is due ten times a second."""
         while not self.stopping.wait(0.1):
-            self.keyspace.follow_wall_clock()
-            idle = self.config.int("timeout")
-            if idle:
-                self._drop_idle(idle)
-            for loop in self.context.loops:
-                if loop.resting:
-                    loop.post("hear")
-            self.disk.tick()
-            self._note_longest()
-            self.replication.tick()
-            self._sample()
-            self._end_pause(time.monotonic())
+            for task in (
+                self.keyspace.follow_wall_clock, self._drop_idle, self._hear_again, self.disk.tick,
+                self._note_longest, self.replication.tick, self._sample, self._end_pause,
+            ):  # fmt: skip
+                try:
+                    task()
+                except Exception:
+                    log.exception("internal error in the server's clock")
+
+    def _hear_again(self) -> None:
+        """Connections are taken again, where descriptors had run out."""
+        for loop in self.context.loops:
+            if loop.resting:
+                loop.post("hear")
 
     def _note_longest(self) -> None:
         """Brings what took long without the GIL to the latency monitor."""
@@ -516,13 +521,13 @@ class Server:
 
     def unpause(self) -> None:
         """Ends CLIENT PAUSE: whoever waits goes on."""
-        self._end_pause(None)
+        self._end_pause(at_once=True)
 
-    def _end_pause(self, now: float | None) -> None:
-        """Ends the pause, if there is one and it is over by `now` (None: in any case)."""
+    def _end_pause(self, *, at_once: bool = False) -> None:
+        """Ends the pause, if there is one and its time is over."""
         with self.context.pausing:
             pause = self.context.pause
-            if pause is None or (now is not None and now < pause.until):
+            if pause is None or (not at_once and time.monotonic() < pause.until):
                 return
             self.context.pause = None
             self.context.gate.open()

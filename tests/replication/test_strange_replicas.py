@@ -5,6 +5,7 @@ The replica is the test itself (support/raw_replication.py).
 
 import random
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,40 @@ def acknowledged(master: Server) -> int:
     """What the master believes of its only replica."""
     line = fields(master)["slave0"]
     return int(dict(part.split("=") for part in line.split(","))["offset"])
+
+
+def resources(server: Server) -> tuple[int, int, int]:
+    """Open files, threads, children."""
+    process = Path(f"/proc/{server.pid}")
+    threads = list((process / "task").iterdir())
+    children = 0
+    for thread in threads:
+        with suppress(FileNotFoundError):  # it has ended meanwhile
+            children += len((thread / "children").read_text().split())
+    return len(list((process / "fd").iterdir())), len(threads), children
+
+
+def test_replicas_that_leave_before_they_get_anything_leave_nothing_behind() -> None:
+    with node("rlite", {"repl-diskless-sync-delay": "100"}) as server:
+        before = resources(server)[0]
+        for _ in range(50):
+            with RawReplica(server.address) as raw:
+                raw.send(encode("PSYNC", "?", "-1"))
+                wait_for(lambda: fields(server)["connected_slaves"] == "1", "it waits")
+            wait_for(lambda: fields(server)["connected_slaves"] == "0", "it has gone")
+        wait_for(lambda: resources(server)[0] <= before + 1, "its descriptors")
+
+
+def test_the_stream_is_let_go_though_a_slow_script_had_every_lock_when_it_was_due() -> None:
+    slow = "local t = redis.call('TIME')[1] + 0; while redis.call('TIME')[1] - t < 3 do end"
+    with node("rlite", {"repl-backlog-ttl": "1", "busy-reply-threshold": "50"}) as server:
+        with RawReplica(server.address) as raw:
+            raw.attach()
+        with server.wire() as wire:
+            wire.command("EVAL", slow, 0)
+        wait_for(lambda: fields(server)["repl_backlog_active"] == "0", "the backlog has gone")
+        assert "internal error" not in server.log()
+        assert "Traceback" not in server.log()
 
 
 def test_an_acknowledgement_said_twice_counts_once(master: Server) -> None:
@@ -133,14 +168,6 @@ def test_a_second_psync_on_the_link_is_not_a_second_replica(master: Server) -> N
         do(master, "SET", "key", "value")
         assert raw.told() == (b"SET", b"key", b"value")
         assert fields(master)["connected_slaves"] == "1"
-
-
-def resources(server: Server) -> tuple[int, int, int]:
-    """Open files, threads, children."""
-    process = Path(f"/proc/{server.pid}")
-    threads = len(list((process / "task").iterdir()))
-    children = sum(len((task / "children").read_text().split()) for task in (process / "task").iterdir())
-    return len(list((process / "fd").iterdir())), threads, children
 
 
 @pytest.mark.parametrize("diskless", ["yes", "no"])

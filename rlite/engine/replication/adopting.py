@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from rlite.engine.commands import blocking, watching
 from rlite.engine.commands.context import Context
+from rlite.engine.commands.holding import everything_held
 from rlite.engine.core.database import Database
 from rlite.engine.core.keyspace import Keyspace
 from rlite.engine.core.rdbload import Loaded
@@ -22,7 +23,6 @@ from rlite.engine.persistence import files, snapshot
 from rlite.engine.persistence.snapshot import History, SnapshotError
 from rlite.engine.replication.channel import EndedError, LinkError
 from rlite.engine.replication.handshake import Whole
-from rlite.engine.replication.holding import everything_held
 
 LOG = logging.getLogger("rlite.replication")
 FILE = "temp-{}.rdb"
@@ -72,8 +72,7 @@ def adopt(
     if loaded.dropped:
         LOG.warning("left out of the master's data: %s", ", ".join(loaded.dropped))
     databases = range(server.keyspace.databases)
-    held = everything_held(server)
-    try:
+    with everything_held(server) as held:
         if ended():
             raise EndedError
         watching.signal_all(server, databases, held)
@@ -81,8 +80,6 @@ def adopt(
         watching.signal_all(server, databases, held)
         history = History.of(loaded)  # a replica of a replica comes in where a database is selected
         begin(whole, 0 if history is None else history.selected, loaded)
-    finally:
-        held.unlock()
     if server.ready:
         blocking.serve_ready(server)
     grave = Database(fresh, 0).flush(everything=True)  # what was here before

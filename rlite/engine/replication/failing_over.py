@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from rlite.engine import errors
 from rlite.engine.commands.clients import begin_pause
+from rlite.engine.commands.holding import everything_held, everything_held_if_free
 from rlite.engine.errors import CommandError
 from rlite.engine.replication.following import Master
-from rlite.engine.replication.holding import everything_held
 from rlite.engine.replication.replicas import Replica, State
 
 if TYPE_CHECKING:
@@ -103,11 +103,8 @@ class Failover:
             return
         if fault:
             LOG.warning("the failover is given up: %s", fault)
-            held = everything_held(self._replication.server)
-            try:
+            with everything_held(self._replication.server):
                 self._replication.following.lead()
-            finally:
-                held.unlock()
         else:
             LOG.info("the failover is done")
         self._end()
@@ -128,8 +125,9 @@ class Failover:
 
     def _hand_over(self, replica: Replica) -> None:
         replication = self._replication
-        held = everything_held(replication.server)
-        try:
+        with everything_held_if_free(replication.server) as held:
+            if held is None:
+                return
             # What came meanwhile (a key expired, a script that was under way) is waited for too.
             late = replica.acked < replication.written() and time.monotonic() < self._wanted.until
             if self.stage is not Stage.WAITING or late:
@@ -138,5 +136,3 @@ class Failover:
             replication.following.follow(
                 Master(replica.host, replica.greeting.port), taking_over=self.taken_over
             )
-        finally:
-            held.unlock()

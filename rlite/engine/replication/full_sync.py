@@ -11,6 +11,8 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from rlite.engine.persistence import files, snapshot
 from rlite.engine.persistence.forking import ChildBusyError, Forks, Outcome
 from rlite.engine.persistence.snapshot import History
 from rlite.engine.replication.replicas import Replica, Replicas, State
-from rlite.engine.replication.sending import LOOK_SECONDS, LinkError, send, stream, work
+from rlite.engine.replication.sending import LOOK_SECONDS, LostError, send, serve, stream
 
 if TYPE_CHECKING:
     from rlite.engine.commands.context import Context
@@ -48,6 +50,7 @@ class FullSync:
         with self._lock:
             if not self._waiting:
                 self._since = time.monotonic()
+            replica.hold()
             replica.patient = True
             self._waiting.append(replica)
         self.tick()
@@ -55,7 +58,9 @@ class FullSync:
     def tick(self) -> None:
         """Begins what is due; called ten times a second, and when somebody comes."""
         with self._lock:
-            self._waiting = [each for each in self._waiting if not each.gone]
+            for each in [each for each in self._waiting if each.gone]:
+                self._waiting.remove(each)
+                each.let_go()
             self._keep_alive()
             if not self._waiting:
                 return
@@ -69,7 +74,7 @@ class FullSync:
             except (OSError, MemoryError) as fault:
                 LOG.error("no full synchronisation: %s", fault)  # noqa: TRY400 - no traceback for that
                 for each in waiting:
-                    self._let_go(each)
+                    hand_over(self._replicas, each, partial(give_up, "there is no snapshot for it"))
 
     def _due(self) -> bool:
         """Whether to wait no longer for more replicas that could share the child."""
@@ -91,12 +96,6 @@ class FullSync:
                 with contextlib.suppress(OSError):
                     os.write(each.descriptor, b"\n")
 
-    def _let_go(self, replica: Replica) -> None:
-        def nothing() -> None:
-            raise LinkError("there is no snapshot for it")
-
-        work(self._replicas, replica, nothing)
-
     # --- one of them ---
 
     def _begin(self, replicas: list[Replica]) -> None:
@@ -108,6 +107,16 @@ class FullSync:
             Piped(self._server, self._forks, self._replicas, replicas).begin()
         else:
             ByDisk(self._server, self._forks, self._replicas, replicas, self._lock).begin()
+
+
+def hand_over(replicas: Replicas, replica: Replica, do: Callable[[], bool]) -> None:
+    """A replica that was held for its transfer goes on in a thread of its own."""
+    serve(replicas, replica, do)
+    replica.let_go()
+
+
+def give_up(why: str) -> bool:
+    raise LostError(why)
 
 
 class Moment:
@@ -206,10 +215,7 @@ class Piped:
             self._forks.cancel(PURPOSE)
         self._ended.wait()
         for each in there:
-            threading.Thread(
-                target=work, args=(self._all, each, lambda each=each: self._finish(each, moment)),
-                name=f"replica-{each.client.id}", daemon=True,
-            ).start()  # fmt: skip
+            hand_over(self._all, each, partial(self._finish, each, moment))
 
     def _to_all(self, there: list[Replica], data: bytes) -> list[Replica]:
         """Sends to each; who can take no more is let go. Returns those that are left."""
@@ -217,33 +223,28 @@ class Piped:
         for each in there:
             try:
                 send(each, data, self._patience)
-            except LinkError as fault:
-                fell = str(fault)
-                threading.Thread(
-                    target=work, args=(self._all, each, lambda why=fell: self._give_up(why)), daemon=True
-                ).start()
+            except LostError as fault:
+                why = f"in the middle of its full synchronisation: {fault}"
+                hand_over(self._all, each, partial(give_up, why))
             else:
                 left.append(each)
         return left
 
-    @staticmethod
-    def _give_up(why: str) -> None:
-        raise LinkError(f"in the middle of its full synchronisation: {why}")
-
-    def _finish(self, replica: Replica, moment: Moment) -> None:
+    def _finish(self, replica: Replica, moment: Moment) -> bool:
         if self._fault:
-            raise LinkError(f"its snapshot failed: {self._fault}")
+            raise LostError(f"its snapshot failed: {self._fault}")
         replica.heard.clear()
         send(replica, self._mark, self._patience)
         if replica.greeting.snapshot_only:
-            return
+            return True
         # A replica finds the mark at the end of what it has read; so nothing may follow until it has.
         replica.state = State.ONLINE
         replica.acked_at = time.monotonic()
         while not replica.heard.wait(LOOK_SECONDS):
             if replica.gone:
-                raise LinkError("it has gone before it acknowledged its data")
+                raise LostError("it has gone before it acknowledged its data")
         stream(self._all, replica, None, moment.offset, self._patience)
+        return True
 
 
 class ByDisk:
@@ -277,7 +278,7 @@ class ByDisk:
             raise
         LOG.info("full synchronisation of %d replica(s), by disk", len(self._replicas))
         for each in self._replicas:
-            with contextlib.suppress(LinkError):
+            with contextlib.suppress(LostError):
                 send(each, self._moment.answer(each), self._patience)
 
     def _done(self, outcome: Outcome) -> None:
@@ -294,17 +295,13 @@ class ByDisk:
                 each.patient = False
         for each in self._replicas:
             mine = os.dup(descriptor) if descriptor >= 0 else -1
-            threading.Thread(
-                target=work,
-                args=(self._all, each, lambda each=each, mine=mine: self._send(each, mine, fault)),
-                name=f"replica-{each.client.id}", daemon=True,
-            ).start()  # fmt: skip
+            hand_over(self._all, each, partial(self._send, each, mine, fault))
         if descriptor >= 0:
             os.close(descriptor)
 
-    def _send(self, replica: Replica, descriptor: int, fault: str) -> None:
+    def _send(self, replica: Replica, descriptor: int, fault: str) -> bool:
         if fault:
-            raise LinkError(f"its snapshot failed: {fault}")
+            raise LostError(f"its snapshot failed: {fault}")
         replica.state = State.TRANSFER
         try:
             size = os.fstat(descriptor).st_size
@@ -318,3 +315,4 @@ class ByDisk:
             os.close(descriptor)
         if not replica.greeting.snapshot_only:
             stream(self._all, replica, None, self._moment.offset, self._patience)
+        return True

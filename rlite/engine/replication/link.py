@@ -13,13 +13,13 @@ import time
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from rlite.engine.commands.holding import everything_held
 from rlite.engine.core.connection import Client
 from rlite.engine.replication import adopting, handshake
 from rlite.engine.replication.acknowledging import Acknowledging
 from rlite.engine.replication.applying import Applying
 from rlite.engine.replication.channel import Channel, EndedError, LinkError, connected
 from rlite.engine.replication.handshake import Rest, Whole
-from rlite.engine.replication.holding import everything_held
 from rlite.engine.replication.receiving import Transfer, receive
 
 if TYPE_CHECKING:
@@ -226,22 +226,16 @@ class Link:
         self._following.changed()
 
     def _go_on(self, answer: Rest) -> None:
-        held = everything_held(self._server)
-        try:
+        with everything_held(self._server):
             if self.ended:
                 raise EndedError
             self._following.goes_on(answer)
-        finally:
-            held.unlock()
         LOG.info("partial resync with %s, from offset %d", self.master, self._server.log.offset)
 
     def _asked(self) -> tuple[str, int]:
         """Where the data stand: once whoever gave this server its role has let go of the locks."""
-        held = everything_held(self._server)
-        try:
+        with everything_held(self._server):
             return self._following.asked()
-        finally:
-            held.unlock()
 
     def _standing_in(self) -> Client:
         assert self.client is not None

@@ -2,23 +2,21 @@
 
 import logging
 import math
-import threading
 import time
 from typing import TYPE_CHECKING, cast
 
 from rlite.engine import errors
 from rlite.engine.commands.call import Call, parse_int
 from rlite.engine.commands.declare import command
+from rlite.engine.commands.holding import everything_held
 from rlite.engine.commands.waiting import note_acknowledgement
-from rlite.engine.core.database import Database
 from rlite.engine.errors import CommandError, printable
 from rlite.engine.persistence.history import HistoryFiles
 from rlite.engine.replication.failing_over import Stage, Wanted
 from rlite.engine.replication.following import Master
 from rlite.engine.replication.full_sync import start_stream
-from rlite.engine.replication.holding import everything_held
 from rlite.engine.replication.replicas import NEVER, Greeting, Replica
-from rlite.engine.replication.sending import send, stream, work
+from rlite.engine.replication.sending import send, serve, stream
 from rlite.engine.reply import NO_REPLY, OK, Reply
 
 if TYPE_CHECKING:
@@ -112,14 +110,11 @@ def take_over(call: Call) -> None:
     server, replication = call.server, replication_of(call)
     if not server.follows:
         raise CommandError(errors.TAKE_OVER_FROM_MASTER)
-    held = everything_held(server)
-    try:
+    with everything_held(server):
         if call.args[1] != server.replication_id.encode():
             raise CommandError(errors.TAKE_OVER_OTHER_HISTORY)
         LOG.info("the master %s asks this replica to take over", replication.master)
         replication.following.lead()
-    finally:
-        held.unlock()
 
 
 @command(
@@ -187,22 +182,37 @@ def begin(call: Call, wanted: bytes, offset: int, *, answered: bool = True) -> R
     except OSError as fault:
         raise CommandError(f"ERR {fault.strerror}") from None
 
-    def start(_client: object) -> None:
-        files = place(replication, replica, wanted, offset - 1)
-        if files is None:
-            why = "" if wanted == b"?" else "; it could not go on where it was"
-            LOG.info("replica %s asks for a full synchronisation%s", replica.name, why)
-            replicas.full += 1
-            replicas.partial_failed += wanted != b"?"
-            replication.full_sync.wait_for(replica)
-        else:
-            replicas.partial += 1
-            resume(replication, replica, offset - 1, files if isinstance(files, HistoryFiles) else None)
-
-    # Behind whatever the turn under way still has for this client.
+    # Behind whatever the turn under way still has for this client; and not in its I/O thread, for it may take
+    # a while to find the place in the files, or to have every lock.
     assert client.mailbox is not None
-    client.mailbox("call", client, start)
+    client.mailbox("call", client, lambda _client: serve(
+        replicas, replica, lambda: go_on(replication, replica, wanted, offset - 1)
+    ))  # fmt: skip
     return NO_REPLY
+
+
+def go_on(replication: "Replication", replica: Replica, wanted: bytes, at: int) -> bool:
+    """Serves a replica from an offset of a history on, until it leaves. False: it needs all data, and waits
+    for them. Raises LostError.
+    """
+    replicas, server = replication.replicas, replication.server
+    found = place(replication, replica, wanted, at)
+    if found is None:
+        why = "" if wanted == b"?" else "; it could not go on where it was"
+        LOG.info("replica %s asks for a full synchronisation%s", replica.name, why)
+        replicas.full += 1
+        replicas.partial_failed += wanted != b"?"
+        replication.full_sync.wait_for(replica)
+        return False
+    replicas.partial += 1
+    files = found if isinstance(found, HistoryFiles) else None
+    where = "memory" if files is None else "the log's files"
+    LOG.info("replica %s goes on at offset %d, from %s", replica.name, at, where)
+    patience = server.config.int("repl-timeout")
+    identity = f" {server.replication_id}" if replica.greeting.psync2 else ""
+    send(replica, f"+CONTINUE{identity}\r\n".encode(), patience)
+    stream(replicas, replica, files, at, patience)
+    return True
 
 
 class InMemory:
@@ -220,12 +230,8 @@ def place(
     if not 0 <= at <= server.log.offset:
         return None
     if not server.log.streaming:
-        db = Database(server.keyspace, 0)
-        db.lock_all()
-        try:
+        with everything_held(server):
             start_stream(server)
-        finally:
-            db.unlock()
         if known not in (server.replication_id, server.former_id):  # there was no log at all
             return None
     if replica.feed.join(at):
@@ -235,20 +241,3 @@ def place(
         files.close()
         files = None
     return files
-
-
-def resume(replication: "Replication", replica: Replica, at: int, files: HistoryFiles | None) -> None:
-    """Has a replica go on from an offset, in a thread of its own."""
-    patience = replication.server.config.int("repl-timeout")
-    identity = f" {replication.server.replication_id}" if replica.greeting.psync2 else ""
-
-    def go_on() -> None:
-        send(replica, f"+CONTINUE{identity}\r\n".encode(), patience)
-        stream(replication.replicas, replica, files, at, patience)
-
-    where = "memory" if files is None else "the log's files"
-    LOG.info("replica %s goes on at offset %d, from %s", replica.name, at, where)
-    threading.Thread(
-        target=work, args=(replication.replicas, replica, go_on), name=f"replica-{replica.client.id}",
-        daemon=True,
-    ).start()  # fmt: skip

@@ -64,9 +64,8 @@ class Replica:
     gone: bool = False
     answered: bool = True  # it is told the history and the offset before its data (PSYNC, not SYNC)
     patient: bool = False  # it waits for its data, and may be told that it is not forgotten
-    closing: threading.Lock = field(
-        default_factory=threading.Lock
-    )  # held while the descriptor is used to end it
+    _holders: int = 0  # of the descriptor
+    _closing: threading.Lock = field(default_factory=threading.Lock)  # held to count them, and to end it
 
     @property
     def host(self) -> str:
@@ -82,21 +81,30 @@ class Replica:
         """Whole seconds since it last acknowledged."""
         return int(time.monotonic() - self.acked_at)
 
-    def hang_up(self) -> None:
-        """Ends its connection for both threads: whoever sends or reads finds it ended."""
-        self.gone = True
-        self.feed.stop()
-        with self.closing:
-            if self.descriptor < 0:
-                return
-            end = socket.socket(fileno=self.descriptor)
-            with contextlib.suppress(OSError):  # the other side was faster
-                end.shutdown(socket.SHUT_RDWR)
-            end.detach()
+    def hold(self) -> None:
+        """For whoever is going to send: the descriptor, if it is still there, stays until as many `let_go`."""
+        with self._closing:
+            self._holders += 1
 
-    def close(self) -> None:
-        """Gives the descriptor back; by the thread that sends, when it is done."""
-        with self.closing:
+    def let_go(self) -> None:
+        with self._closing:
+            self._holders -= 1
+            self._close_unheld()
+
+    def hang_up(self) -> None:
+        """Ends its connection: whoever sends or reads finds it ended."""
+        self.feed.stop()
+        with self._closing:
+            self.gone = True
+            if self.descriptor >= 0:
+                end = socket.socket(fileno=self.descriptor)
+                with contextlib.suppress(OSError):  # the other side was faster
+                    end.shutdown(socket.SHUT_RDWR)
+                end.detach()
+            self._close_unheld()
+
+    def _close_unheld(self) -> None:
+        if self.gone and not self._holders and self.descriptor >= 0:
             os.close(self.descriptor)
             self.descriptor = -1
 

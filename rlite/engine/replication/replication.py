@@ -6,7 +6,7 @@ Put together by server.py; commands see it as `Context.replication`. Runs with t
 import time
 from typing import TYPE_CHECKING
 
-from rlite.engine.core.database import Database
+from rlite.engine.commands.holding import everything_held_if_free
 from rlite.engine.replication.failing_over import Failover, Stage
 from rlite.engine.replication.following import Following
 from rlite.engine.replication.full_sync import FullSync, start_stream
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from rlite.engine.persistence.disk import Disk
     from rlite.engine.reply import Reply
 
-PING = (b"PING",)
 GETACK = (b"REPLCONF", b"GETACK", b"*")
 
 
@@ -155,17 +154,14 @@ class Replication:
         since, seconds = self.replicas.idle_since, self.server.config.int("repl-backlog-ttl")
         if since is None or not seconds or self.master is not None or time.monotonic() - since < seconds:
             return
-        db = Database(self.server.keyspace, 0)
-        db.lock_all()
-        try:
-            if not len(self.replicas):
-                self.replicas.idle_since = None
-                self.server.log.end_stream()
-                self.server.note_log()
-                if not self.server.log.on:
-                    self.server.new_replication_id()  # nobody counts what changes from here on
-        finally:
-            db.unlock()
+        with everything_held_if_free(self.server) as held:
+            if held is None or len(self.replicas):
+                return
+            self.replicas.idle_since = None
+            self.server.log.end_stream()
+            self.server.note_log()
+            if not self.server.log.on:
+                self.server.new_replication_id()  # nobody counts what changes from here on
 
     def gone(self, client: object) -> None:
         """A connection has ended."""
