@@ -24,7 +24,7 @@ def test_the_most_used_of_many_keys_are_found_and_their_rates_are_right() -> Non
     began = time.monotonic()
     keys.reset()
     for n, which in enumerate(drawn):
-        keys.note(which % 3, [b"GET", b"%d" % which], [1], which % 2 == 0, 1000, 20)
+        keys.note(which % 3, [b"GET", b"%d" % which], [1], which % 2 == 0, 1000)
         if n % 1000 == 0:
             while time.monotonic() - began < n / RATE:
                 pass
@@ -43,15 +43,15 @@ def test_the_most_used_of_many_keys_are_found_and_their_rates_are_right() -> Non
         assert 0.8 * expected < uses + error < 1.2 * expected
         assert (writes > 0) == (which % 2 == 0)
         assert 0.9 < ns / (uses + error) / 1000 < 1.1
-        assert 0.9 < size / (uses + error) / 20 < 1.1
+        assert 0.9 < size / (uses + error) / len(b"GET%d" % which) < 1.1
         assert database == which % 3
 
 
 def test_a_list_is_bounded_and_long_keys_are_told_apart_though_only_their_beginnings_are_kept() -> None:
     keys = HotKeys(Keyspace())
     for n in range(5000):
-        keys.note(0, [b"GET", b"x" * 200 + b"%d" % (n % 2)], [1], False, 1, 1)
-        keys.note(0, [b"GET", b"once %d" % n], [1], False, 1, 1)
+        keys.note(0, [b"GET", b"x" * 200 + b"%d" % (n % 2)], [1], False, 1)
+        keys.note(0, [b"GET", b"once %d" % n], [1], False, 1)
     found = keys.uses()
     assert len(found) == 512
     long = [(key, cut) for _, key, cut, *_ in found if key.startswith(b"x")]
@@ -60,7 +60,7 @@ def test_a_list_is_bounded_and_long_keys_are_told_apart_though_only_their_beginn
 
 def test_reset_forgets() -> None:
     keys = HotKeys(Keyspace())
-    keys.note(0, [b"SET", b"a", b"1"], [1], True, 1, 1)
+    keys.note(0, [b"SET", b"a", b"1"], [1], True, 1)
     assert len(keys.uses()) == 1
     keys.reset()
     assert keys.uses() == []

@@ -306,9 +306,7 @@ def run(server: Context, client: Client, command: Command, args: list[bytes], he
     server.counters.record(which, took, failed)
     server.counters.effects(dirty, hits, misses)
     if positions:
-        server.hot_keys.note(
-            client.database, args, positions, "write" in command.flags, took, sum(map(len, args))
-        )
+        server.hot_keys.note(client.database, args, positions, "write" in command.flags, took)
     if held is None:
         client.took_ns = took  # whoever sends the reply knows its size, and judges
     else:

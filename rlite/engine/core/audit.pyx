@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 from rlite.engine.core.database cimport Database
 from rlite.engine.core.heap cimport heap_bytes, heap_t
 from rlite.engine.core.keyspace cimport (
-    NEVER, PERSISTENT, VOLATILE, Keyspace, hash_key, keyspace_t, stripe_at, stripe_index, stripe_t,
+    NEVER, PERSISTENT, VOLATILE, Keyspace, all_stripes, hash_key, keyspace_t, stripe_at, stripe_index, stripe_t,
 )
 from rlite.engine.core.platform cimport rl_granted, rl_popcount
 from rlite.engine.core.table cimport (
@@ -67,7 +67,7 @@ def audit(Keyspace keyspace) -> int:
     cdef int d, i
     cdef stripe_t* s
     cdef audit_t a
-    cdef uint64_t every = keyspace.all_mask()
+    cdef uint64_t every = all_stripes(keyspace.ks)
     cdef int64_t bytes = 0, of_lock, next
     fault = None
     keyspace.acquire(every)

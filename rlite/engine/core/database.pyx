@@ -14,7 +14,7 @@ from rlite.engine import errors
 from rlite.engine.core.execute cimport CoreCommand, call_t, event_t, log_change
 from rlite.engine.core.glob cimport glob_match
 from rlite.engine.core.keyspace cimport (
-    NEVER, Keyspace, clear_deadline, create, create_value, deadline_of, hash_key, is_logged, keyspace_t, lfu_now, lookup, remove_entry,
+    NEVER, Keyspace, all_stripes, clear_deadline, create, create_value, deadline_of, hash_key, is_logged, keyspace_t, lfu_now, lookup, remove_entry,
     set_deadline, set_value_size, stripe_at, stripe_index, stripe_t, touch, watch_fields,
 )
 from rlite.engine.core.heap cimport heap_remove
@@ -103,8 +103,8 @@ cdef class Database:
 
     def lock_all(self):
         """Locks every stripe."""
-        self.take(self.keyspace.all_mask())
-        self.held = self.keyspace.all_mask()
+        self.take(all_stripes(self.keyspace.ks))
+        self.held = all_stripes(self.keyspace.ks)
 
     def unlock(self):
         self.keyspace.release(self.held)
@@ -510,7 +510,7 @@ cdef class Database:
     # --- the whole database ---
 
     cdef int _all_or_none(self) except -1:
-        if self.held and self.held != self.keyspace.all_mask():
+        if self.held and self.held != all_stripes(self.keyspace.ks):
             raise AssertionError("a handler that walks the keyspace must lock everything or nothing")
         return 0
 

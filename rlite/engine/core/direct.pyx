@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.database cimport Database
-from rlite.engine.core.execute cimport CommandTable, call_t, command_t, find_command, fold_name, hash_keys, log_change
+from rlite.engine.core.execute cimport CommandTable, call_t, command_t, find_core, hash_keys, log_change
 from rlite.engine.core.keyspace cimport is_logged, stripe_at, stripe_index
 from rlite.engine.core.platform cimport rl_load_int, rl_monotonic_ns
 from rlite.engine.core.resp cimport arg_t, out_release, out_t, parse_int
@@ -79,7 +79,6 @@ cdef class Direct:
         cdef:
             arg_t argv[MOST]
             uint64_t hashes[MOST]
-            uint64_t word[3]
             uint64_t mask
             call_t c
             out_t out, effect
@@ -101,10 +100,8 @@ cdef class Direct:
                 held.append(value)
             arg = value
             argv[i].data, argv[i].size = arg, len(arg)
-        if not fold_name(argv[0].data, argv[0].size, word):
-            return None
-        cmd = find_command(&self.table.table, word)
-        if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
+        cmd = find_core(&self.table.table, argv, argc)
+        if cmd == NULL:
             return None
         if (cmd.write and not self.may_write) or (cmd.denyoom and not self.may_grow):
             return None

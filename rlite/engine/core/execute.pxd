@@ -74,8 +74,7 @@ cdef struct commands_t:
     command_t* slots           # open addressing
     int mask
 
-cdef bint fold_name(const char* p, size_t size, uint64_t* word) noexcept nogil      # False: too long
-cdef command_t* find_command(const commands_t* t, const uint64_t* word) noexcept nogil
+cdef command_t* find_core(const commands_t* t, const arg_t* name, int argc) noexcept nogil    # NULL: the core has not got it, so or at all
 cdef int hash_keys(keyspace_t* ks, const command_t* cmd, int argc, const arg_t* argv, uint64_t* hashes,
                    uint64_t* mask) noexcept nogil
 cdef void event(call_t* c, int key, const char* name, char kind) noexcept nogil     # a keyspace event, if somebody asks

@@ -39,6 +39,18 @@ cdef command_t* find_command(const commands_t* t, const uint64_t* word) noexcept
     return NULL
 
 
+cdef command_t* find_core(const commands_t* t, const arg_t* name, int argc) noexcept nogil:
+    """The command that so many arguments begin with, where the core runs it with as many."""
+    cdef uint64_t word[3]
+    cdef command_t* cmd
+    if not fold_name(name.data, name.size, word):
+        return NULL
+    cmd = find_command(t, word)
+    if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
+        return NULL
+    return cmd
+
+
 cdef int hash_keys(keyspace_t* ks, const command_t* cmd, int argc, const arg_t* argv, uint64_t* hashes,
                    uint64_t* mask) noexcept nogil:
     """Hashes each key of a command; returns how many, and in `mask` the locks they need."""

@@ -18,7 +18,7 @@ from rlite.engine.core.database cimport Database
 from rlite.engine.core.errors cimport E_OUT_OF_MEMORY
 from rlite.engine.core.eviction cimport evict_until_within
 from rlite.engine.core.execute cimport command_t
-from rlite.engine.core.keyspace cimport lock_mask, set_link, stripe_at, stripe_index, unlock_mask
+from rlite.engine.core.keyspace cimport all_stripes, lock_mask, set_link, stripe_at, stripe_index, unlock_mask
 from rlite.engine.core.log cimport log_follow, log_follow_gap, log_relieve
 from rlite.engine.core.platform cimport rl_load, rl_load_int, rl_monotonic_ns, rl_store, rl_store_int, rl_wall_ms
 from rlite.engine.core.resp cimport (
@@ -26,7 +26,7 @@ from rlite.engine.core.resp cimport (
     well_framed,
 )
 from rlite.engine.core.steps cimport (
-    BATCH, all_stripes, listed, named, step_args, steps_add, steps_begin, steps_command, steps_fetch, steps_forget, steps_init,
+    BATCH, listed, named, step_args, steps_add, steps_begin, steps_command, steps_fetch, steps_forget, steps_init,
     steps_release, steps_run, steps_trim,
 )
 

@@ -203,13 +203,15 @@ cdef class HotKeys:
         memset(self.list.slots, 0, SLOTS * sizeof(int))
         rl_spin_unlock(&self.list.lock)
 
-    def note(self, int database, list args, positions, bint write, int64_t ns, int64_t size):
+    def note(self, int database, list args, positions, bint write, int64_t ns):
         """Counts the uses of a call's keys (its arguments at `positions`), for whoever holds the GIL."""
         cdef bytes key
+        cdef int64_t size
         for at in positions:
             self.list.left -= 1
             if self.list.left <= 0:
                 key = args[at]
+                size = sum(map(len, args))
                 hot_note(self.list, hash_key(self.keyspace.ks, key, len(key)), database, key, len(key), write, ns, size,
                          rl_monotonic_ns())
 

@@ -153,6 +153,10 @@ cdef inline bint keeps_expired(keyspace_t* ks) noexcept nogil:
     """Whether a date in the past is a deadline like any other, not a deletion."""
     return rl_load_int(&ks.loading) or rl_load_int(&ks.following)
 
+cdef inline uint64_t all_stripes(keyspace_t* ks) noexcept nogil:
+    """The mask of every lock."""
+    return (<uint64_t>1 << ks.stripes) - 1 if ks.stripes < 64 else ~<uint64_t>0
+
 cdef inline uint64_t hash_key(keyspace_t* ks, const char* key, size_t klen) noexcept nogil:
     return siphash13(ks.seed, key, klen)
 
@@ -184,7 +188,6 @@ cdef class Keyspace:
     cdef bint try_acquire(self, uint64_t mask) noexcept    # with the GIL held; False: a script is busy
     cdef void acquire(self, uint64_t mask) noexcept        # with the GIL held
     cdef void release(self, uint64_t mask) noexcept
-    cdef uint64_t all_mask(self) noexcept
     cdef stripe_t* checked(self, int database, int i) except NULL
     cdef Grave flush(self, int database, uint64_t held)
     cdef void swap(self, int a, int b, uint64_t held) noexcept

@@ -950,7 +950,7 @@ cdef class Keyspace:
     cdef Grave flush(self, int database, uint64_t held):
         """Empties one database, or all (-1). Returns the Grave that holds what was there."""
         cdef int d, i
-        cdef uint64_t wanted = self.all_mask() & ~held
+        cdef uint64_t wanted = all_stripes(self.ks) & ~held
         cdef Grave grave = Grave(self.ks.stripes * self.ks.databases)
         self.acquire(wanted)
         for d in range(self.ks.databases):
@@ -965,7 +965,7 @@ cdef class Keyspace:
         cdef int i, n = self.ks.stripes
         cdef stripe_t* x
         cdef stripe_t* y
-        cdef uint64_t wanted = self.all_mask() & ~held
+        cdef uint64_t wanted = all_stripes(self.ks) & ~held
         self.acquire(wanted)
         for i in range(n):
             x, y = self.ks.stripe_of[a * n + i], self.ks.stripe_of[b * n + i]
@@ -978,7 +978,7 @@ cdef class Keyspace:
         """See `exchange`; `held`: the locks of self that the caller has."""
         cdef int i
         cdef bint fine = True
-        cdef uint64_t every = self.all_mask()
+        cdef uint64_t every = all_stripes(self.ks)
         if other is self:
             raise ValueError("a keyspace cannot be exchanged with itself")
         if other.ks.stripes != self.ks.stripes or other.ks.databases != self.ks.databases \
@@ -1008,9 +1008,6 @@ cdef class Keyspace:
         this one.
         """
         self.trade(other, 0)
-
-    cdef uint64_t all_mask(self) noexcept:
-        return (<uint64_t>1 << self.ks.stripes) - 1 if self.ks.stripes < 64 else ~<uint64_t>0
 
 
 def mark_link(bint on) -> bool:

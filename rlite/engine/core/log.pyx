@@ -210,6 +210,13 @@ cdef void log_follow(log_t* l, int64_t offset, int first, int last, int64_t ms, 
     rl_spin_unlock(&l.lock)
 
 
+cdef inline void select_anew(log_t* l) noexcept nogil:
+    """Has the next record say its database, for somebody begins to read there; `lock` is held. A master's stream is as it
+    is: `Log.selected` says what there is to know."""
+    if not rl_load_int(&l.following):
+        l.database = -1
+
+
 cdef void log_follow_gap(log_t* l, int64_t offset, const char* resp, size_t size) noexcept nogil:
     """As `log_follow`, for what is no part of the log: it goes to replicas of ours, and counts."""
     rl_spin_lock(&l.lock)
@@ -486,6 +493,15 @@ cdef int tick(log_t* l, bint syncing) noexcept nogil:
 
 # --- for Python ----------------------------------------------------------------------------------------------------------
 
+cdef int put_words(out_t* o, words) except -1:
+    """One command as RESP."""
+    cdef bytes word
+    out_head(o, c'*', len(words))
+    for word in words:
+        out_bulk(o, word, len(word))
+    return 0
+
+
 POLICIES = {"no": FSYNC_NO, "everysec": FSYNC_EVERYSEC, "always": FSYNC_ALWAYS}
 
 
@@ -544,7 +560,6 @@ cdef class Log:
         cdef out_t own
         cdef out_t* o = &own
         cdef batch_t* b = batch_of(self.log)
-        cdef bytes word
         own.data = NULL
         own.size = own.cap = 0
         own.failed = False
@@ -552,9 +567,7 @@ cdef class Log:
             return
         if b != NULL:
             o = batch_room(b, database)
-        out_head(o, c'*', len(words))
-        for word in words:
-            out_bulk(o, word, len(word))
+        put_words(o, words)
         if b == NULL:
             if own.failed:
                 lose(self.log, ENOMEM)
@@ -640,8 +653,7 @@ cdef class Log:
     cdef void _begin_segment(self, int fd, int64_t size, uint32_t seed) noexcept:
         self.log.fd = fd
         self.log.seed = seed
-        if not rl_load_int(&self.log.following):
-            self.log.database = -1
+        select_anew(self.log)
         self.log.open_at = NONE
         self.log.reserved = size
         rl_store(&self.log.segment_bytes, size)
@@ -731,8 +743,7 @@ cdef class Log:
         cdef int64_t offset, record_end
         rl_spin_lock(&l.lock)
         offset, record_end = l.offset, l.record_end
-        if not rl_load_int(&l.following):
-            l.database = -1
+        select_anew(l)
         if l.filing and not l.divided:
             l.parted, l.fresh = l.fresh, l.parted
             l.parted_offset = offset
@@ -845,8 +856,7 @@ cdef class Log:
         l.backlog.limit = limit
         if not l.backlog.on:
             fine = backlog_begin(&l.backlog, l.offset)
-            if not rl_load_int(&l.following):
-                l.database = -1
+            select_anew(l)
         rl_spin_unlock(&l.lock)
         if not fine:
             raise MemoryError
@@ -862,19 +872,24 @@ cdef class Log:
         rl_store_int(&l.on, l.filing or l.backlog.on)
 
     def reselect(self):
-        """Whatever comes next is led by its SELECT: somebody begins to read here. Every stripe is locked. A master's stream
-        stays as it is: `selected` says what there is to know."""
+        """Whatever comes next is led by its SELECT: somebody begins to read here. Every stripe is locked."""
         rl_spin_lock(&self.log.lock)
-        if not rl_load_int(&self.log.following):
-            self.log.database = -1
+        select_anew(self.log)
         rl_spin_unlock(&self.log.lock)
 
     def say(self, words):
         """Sends a command to replicas that is no change of the data, and does not go into the files."""
-        cdef bytes resp = b"*%d\r\n" % len(words) + b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
-        if self.log.backlog.on and not rl_load_int(&self.log.following):
-            log_say(self.log, resp, len(resp))
+        cdef out_t resp
+        if not self.log.backlog.on or rl_load_int(&self.log.following):
+            return
+        resp.data = NULL
+        resp.size = resp.cap = 0
+        resp.failed = False
+        put_words(&resp, words)
+        if not resp.failed:
+            log_say(self.log, resp.data, resp.size)
             log_wake(self.log)
+        out_release(&resp)
 
     def ping(self):
         """A PING for replicas, which is a record as well, in whichever database the stream is."""
@@ -939,11 +954,6 @@ cdef class Log:
         rl_spin_lock(&self.log.lock)
         self.log.database = database
         rl_spin_unlock(&self.log.lock)
-
-    @property
-    def divided(self):
-        """Whether what comes belongs to a segment that is not there yet."""
-        return rl_load_int(&self.log.divided) != 0
 
     @property
     def refusing(self):

@@ -19,7 +19,7 @@ from rlite.engine import reply as replies
 from rlite.engine.core.connection cimport KIND_CONN, KIND_LISTENER, KIND_WAKE, Client, conn_t
 from rlite.engine.core.counters cimport Counters
 from rlite.engine.core.eviction cimport evict_until_within
-from rlite.engine.core.execute cimport CommandTable, command_t, find_command, fold_name, hash_keys, log_change
+from rlite.engine.core.execute cimport CommandTable, command_t, find_core, hash_keys, log_change
 from rlite.engine.core.hotkeys cimport HotKeys, hot_note
 from rlite.engine.core.keyspace cimport (
     FOLLOWING_KEPT, Keyspace, is_logged, lock_mask_unless_busy, pthread_mutex_trylock, pthread_mutex_unlock, stripe_at, stripe_index, unlock_mask,
@@ -486,16 +486,9 @@ cdef class Loop:
 
     cdef command_t* plain_command(self, conn_t* c) noexcept nogil:
         """The command just parsed, if it is one of the core's and nothing demands Python's eye. NULL: it is not."""
-        cdef uint64_t word[3]
-        cdef command_t* cmd
-        cdef int argc = c.parse.argc
-        cdef const arg_t* name = &c.parse.args[c.parse.base]
-        if c.ordinary or rl_load_int(&self.gate.reasons) or not fold_name(name.data, name.size, word):
+        if c.ordinary or rl_load_int(&self.gate.reasons):
             return NULL
-        cmd = find_command(self.commands, word)
-        if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
-            return NULL
-        return cmd
+        return find_core(self.commands, c.parse.args + c.parse.base, c.parse.argc)
 
     cdef bint plain(self, conn_t* c, item_t* item) noexcept nogil:
         """Runs a gathered command. False: it did not run, nothing has changed, and the ordinary path must have it."""

@@ -10,7 +10,7 @@ from libc.string cimport memcmp
 
 from rlite.engine import errors
 from rlite.engine.core.execute cimport CommandTable, command_t
-from rlite.engine.core.keyspace cimport Keyspace, keyspace_t, lock_mask, unlock_mask
+from rlite.engine.core.keyspace cimport Keyspace, all_stripes, keyspace_t, lock_mask, unlock_mask
 from rlite.engine.core.platform cimport rl_load, rl_store
 from rlite.engine.core.records cimport (
     RECORD_CRC, RECORD_END, RECORD_GOOD, RECORD_LENGTH, RECORD_SHORT, record_at, record_state, record_t,
@@ -20,7 +20,7 @@ from rlite.engine.core.resp cimport (
     parse_t, parsed, well_framed,
 )
 from rlite.engine.core.steps cimport (
-    BATCH, all_stripes, listed, named, step_args, step_t, steps_add, steps_begin, steps_command, steps_fetch, steps_forget,
+    BATCH, listed, named, step_args, step_t, steps_add, steps_begin, steps_command, steps_fetch, steps_forget,
     steps_init, steps_release, steps_run, steps_t, steps_trim,
 )
 

@@ -51,9 +51,6 @@ cdef inline void steps_forget(steps_t* g) noexcept nogil:
 cdef inline arg_t* step_args(steps_t* g, const step_t* s) noexcept nogil:
     return g.parse.args + s.base
 
-cdef inline uint64_t all_stripes(keyspace_t* ks) noexcept nogil:
-    return (<uint64_t>1 << ks.stripes) - 1 if ks.stripes < 64 else ~<uint64_t>0
-
 cdef inline bint named(const arg_t* name, const char* upper, size_t size) noexcept nogil:
     cdef size_t i
     if name.size != size:

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, realloc
 from libc.string cimport memset
 
-from rlite.engine.core.execute cimport find_command, fold_name, hash_keys
+from rlite.engine.core.execute cimport find_core, hash_keys
 from rlite.engine.core.keyspace cimport stripe_at, stripe_index
 from rlite.engine.core.platform cimport rl_monotonic_ns
 from rlite.engine.core.resp cimport out_release, parse_init, parse_release
@@ -36,16 +36,7 @@ cdef void steps_trim(steps_t* g) noexcept nogil:
 
 
 cdef command_t* steps_command(steps_t* g) noexcept nogil:
-    cdef const arg_t* name = &g.parse.args[g.parse.base]
-    cdef int argc = g.parse.argc
-    cdef uint64_t word[3]
-    cdef command_t* cmd
-    if not fold_name(name.data, name.size, word):
-        return NULL
-    cmd = find_command(g.commands, word)
-    if cmd == NULL or cmd.run == NULL or (argc != cmd.arity if cmd.arity >= 0 else argc < -cmd.arity):
-        return NULL
-    return cmd
+    return find_core(g.commands, g.parse.args + g.parse.base, g.parse.argc)
 
 
 cdef step_t* steps_add(steps_t* g, command_t* cmd, size_t at, int database) noexcept nogil:

@@ -82,7 +82,7 @@ class Replica:
         return int(time.monotonic() - self.acked_at)
 
     def hold(self) -> None:
-        """For whoever is going to send: the descriptor, if it is still there, stays until as many `let_go`."""
+        """For whoever is going to send: the descriptor, if it is there, stays until as many `let_go`."""
         with self._closing:
             self._holders += 1
 
