@@ -5,7 +5,6 @@ the replica would log in with, which is a guess where this machine sees another 
 """
 
 import errno
-import ipaddress
 from dataclasses import dataclass, replace
 
 from rlite.cli.asking import info_text
@@ -13,7 +12,7 @@ from rlite.cli.info_text import flat, number
 from rlite.cli.options import Target, for_nothing
 from rlite.cli.output import escaped
 from rlite.cli.replica_status import Fault, Status, status_of
-from rlite.engine.addresses import Address
+from rlite.engine.addresses import Address, is_loopback
 from rlite.engine.client import ConnectError, Connection, NotRespError
 from rlite.engine.errors import CommandError, RliteError
 
@@ -111,18 +110,11 @@ def way_to(address: Address, server: Address, status: Status) -> Address | None:
     """Where for us is what `server` knows by `address`: loopback there is its machine. None where nobody can
     tell: behind a tunnel or a container's mapped port its loopback is not ours. status: how `server` stands.
     """
-    if server.unix or not _loopback(address.host):
+    if server.unix or not is_loopback(address.host):
         return address
     if status.port not in (0, server.port):
         return None
-    return address if _loopback(server.host) else replace(address, host=server.host)
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
+    return address if is_loopback(server.host) else replace(address, host=server.host)
 
 
 def circle(told: Status, server: Address, master: Target) -> Fault | None:
@@ -158,7 +150,7 @@ def _circle(through: list[str]) -> Fault:
 
 def _same(one: Address, other: Address) -> bool:
     """Whether two addresses are surely of one server, as they are written."""
-    hosts_alike = one.host == other.host or (_loopback(one.host) and _loopback(other.host))
+    hosts_alike = one.host == other.host or (is_loopback(one.host) and is_loopback(other.host))
     return not one.unix and not other.unix and hosts_alike and one.port == other.port
 
 

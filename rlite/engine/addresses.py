@@ -3,6 +3,7 @@
 Pure: values only, no look-up of names, no connection. May be imported by all; imports nothing of rlite.
 """
 
+import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,21 @@ UNIX_SCHEMES = ("unix", "redis+unix")
 TLS_SCHEMES = ("rediss", "valkeys")
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _PORT = re.compile(r"[0-9]{1,10}", re.ASCII)
+
+
+def host_port(host: str, port: int) -> str:
+    """As people write it: HOST:PORT, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone: localhost, or an address of its loopback, in brackets or not."""
+    try:
+        found = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return host.lower() == "localhost"
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +49,7 @@ class Address:
     def __str__(self) -> str:
         if self.unix:
             return self.unix
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 def parse_address(words: Sequence[str]) -> Address:

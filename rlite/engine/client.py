@@ -7,7 +7,7 @@ import socket
 from types import TracebackType
 from typing import Self
 
-from rlite.engine.core.resp import IncompleteError, decode_reply
+from rlite.engine.core.resp import IncompleteError, decode_reply, encode
 from rlite.engine.errors import CommandError, RliteError
 from rlite.engine.reply import ErrorReply, Reply
 
@@ -22,6 +22,14 @@ class ConnectError(RliteError):
 
 class NotRespError(RliteError):
     """Whoever listens there does not speak RESP."""
+
+
+def request(*words: bytes | str | int) -> bytes:
+    """A command as a client sends it."""
+    return encode(
+        [word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape") for word in words],
+        2,
+    )
 
 
 class Connection:
@@ -61,10 +69,8 @@ class Connection:
 
     def command(self, *args: bytes | str | int) -> Reply:
         """Sends one command and reads its reply. Raises CommandError for an error reply."""
-        parts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
-        request = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
         try:
-            self._socket.sendall(request)
+            self._socket.sendall(request(*args))
             reply = self._read()
         except TimeoutError:
             raise RliteError(f"{self.where} did not answer in time") from None

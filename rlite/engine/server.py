@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from rlite.engine import errors
+from rlite.engine.addresses import host_port, is_loopback
 from rlite.engine.commands import blocking, declare_all, monitoring, subscriptions, watching
 from rlite.engine.commands.context import Context
 from rlite.engine.commands.declare import REGISTRY
@@ -404,8 +405,7 @@ class Server:
         addresses = self.config.words("http-bind")
         if not self.config["http-token"] and not self.config["requirepass"]:
             for address in addresses:
-                host = address.removeprefix("-")
-                if host != "localhost" and not _loopback((host,)):
+                if not is_loopback(address.removeprefix("-")):
                     raise RliteError(
                         f"http-bind {address} is reached from other machines: set http-token, or requirepass"
                     )
@@ -561,7 +561,7 @@ class Server:
             return self._turn_away(peer, errors.MAX_CLIENTS)
         unix = peer.family == socket.AF_UNIX
         guarded = self.config.flag("protected-mode") and not self.config["requirepass"]
-        if guarded and not unix and not _loopback(address):
+        if guarded and not (unix or (isinstance(address, tuple) and is_loopback(address[0]))):
             return self._turn_away(peer, errors.PROTECTED)
         peer.setblocking(False)
         if not unix:
@@ -625,15 +625,10 @@ class Server:
         log.error("internal error in %s: %s", where, args[:1], exc_info=True)  # noqa: LOG014 - while it is handled
 
 
-def _loopback(address: object) -> bool:
-    host = address[0] if isinstance(address, tuple) else ""
-    return host.startswith("127.") or host in ("::1", "::ffff:127.0.0.1")
-
-
 def _shown(address: object, config: Config) -> str:
     """An address as CLIENT LIST shows it."""
     if isinstance(address, tuple):
-        return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
+        return host_port(*address[:2])
     return config.text("unixsocket")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.logs import HISTORY, Log, directory, resp
+from support.logs import HISTORY, Log, chunks, directory, resp
 
 from rlite.engine.config import Config
 from rlite.engine.core.database import Database
@@ -67,7 +67,7 @@ def test_from_every_offset_the_files_give_what_the_stream_held(
         assert (files.start, files.covers(HISTORY, first)) == (first, True)
         at = data.draw(st.integers(0, len(stream)))
         assert files.covers(HISTORY, first + at)
-        assert b"".join(files.chunks(first + at)) == stream[at:]
+        assert b"".join(chunks(files, first + at)) == stream[at:]
         most = data.draw(st.integers(1, 500))
         files.seek(first + at)
         got = b""
@@ -82,14 +82,14 @@ def test_every_single_offset_is_a_place_to_begin_at(tmp_path: Path) -> None:
     logs, stream = segments([[(0, 5), (3, 1), (0, 9)], [], [(2, 4), (1, 1)]], 100)
     with journal_of(tmp_path, logs, 100 + len(stream)) as journal, HistoryFiles(journal) as files:
         for at in range(len(stream) + 1):
-            assert b"".join(files.chunks(100 + at)) == stream[at:]
+            assert b"".join(chunks(files, 100 + at)) == stream[at:]
 
 
 def test_a_record_larger_than_the_window_comes_in_pieces(tmp_path: Path) -> None:
     logs, stream = segments([[(0, 10), (5, 3 * CHUNK + 17), (0, 10)], [(0, 2 * CHUNK)]], 0)
     with journal_of(tmp_path, logs, len(stream)) as journal, HistoryFiles(journal) as files:
         for at in (0, 12, CHUNK, 3 * CHUNK + 20):
-            pieces = list(files.chunks(at))
+            pieces = list(chunks(files, at))
             assert b"".join(pieces) == stream[at:]
             assert max(map(len, pieces)) <= CHUNK
 
@@ -100,7 +100,7 @@ def test_a_segment_made_ahead_of_the_end_of_the_one_before_it_is_no_place_to_beg
     after.add(b"b" * 20, offset=30)
     with journal_of(tmp_path, [before, after], 50) as journal, HistoryFiles(journal) as files:
         for at in range(51):
-            assert b"".join(files.chunks(at)) == (b"a" * 30 + b"b" * 20)[at:]
+            assert b"".join(chunks(files, at)) == (b"a" * 30 + b"b" * 20)[at:]
 
 
 def test_histories_are_covered_as_far_as_they_go(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_histories_are_covered_as_far_as_they_go(tmp_path: Path) -> None:
 def test_what_is_written_meanwhile_comes_next_and_what_is_not_yet_does_not(tmp_path: Path) -> None:
     logs, stream = segments([[(0, 50)]], 0)
     with journal_of(tmp_path, logs, len(stream)) as journal, HistoryFiles(journal) as files:
-        assert b"".join(files.chunks(0)) == stream
+        assert b"".join(chunks(files, 0)) == stream
         assert files.read() == b""
         journal.log.append(0, [b"SET", b"a", b"1"])
         assert files.read() == b""
@@ -186,7 +186,7 @@ def test_rewrites_under_way_take_nothing_from_who_reads(tmp_path: Path) -> None:
             assert now.start == journal.manifest.base_offset
             assert not now.covers(HISTORY, 20)
             assert now.covers(journal.manifest.history, now.start)
-            assert got.endswith(b"".join(now.chunks(now.start)))
+            assert got.endswith(b"".join(chunks(now, now.start)))
 
 
 def commands(stream: bytes) -> list[list[bytes]]:
@@ -264,7 +264,7 @@ def test_a_base_is_where_the_files_begin(tmp_path: Path) -> None:
     try:
         with HistoryFiles(journal) as files:
             assert [at for at in range(80, 140) if files.covers(HISTORY, at)] == list(range(100, 138))
-            assert b"".join(files.chunks(100)) == b"\n" * 7 + b"x" * 30
+            assert b"".join(chunks(files, 100)) == b"\n" * 7 + b"x" * 30
     finally:
         journal.close()
     assert segment.number_of(place / "appendonly.1.rdb") == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.journals import named
-from support.logs import kept, resp
+from support.logs import chunks, kept, resp
 from support.recovering import load
 from support.servers import wait_for
 
@@ -85,7 +85,7 @@ def test_what_is_logged_from_a_turn_on_is_of_the_other_history(here: Kept) -> No
     with HistoryFiles(here.journal) as files:
         assert [at for at in range(here.log.offset + 2) if files.covers(old, at)] == list(range(end + 1))
         assert files.covers(NEW, here.log.offset)
-        assert b"".join(files.chunks(0)) == b"".join(
+        assert b"".join(chunks(files, 0)) == b"".join(
             resp("SELECT", 0) + resp("SET", key, value) for key, value in (("a", 1), ("b", 2))
         )
     place = here.as_after_a_kill("killed")
@@ -208,7 +208,7 @@ def test_a_gap_at_a_border_is_no_hole_and_a_record_that_is_missing_there_is_one(
     loaded = load(place)
     assert (loaded.get("b"), loaded.get("c"), loaded.result.offset) == (b"2", b"3", here.log.offset)
     with HistoryFiles(here.journal) as files:
-        stream = b"".join(files.chunks(0))
+        stream = b"".join(chunks(files, 0))
     assert len(stream) == here.log.offset
     assert b"SET\r\n$1\r\nb\r\n$1\r\n2\r\n" + b"\n" * said_bytes + resp("SELECT", 0) in stream
     first = place / "appendonlydir" / "appendonly.1.aof"

@@ -1,11 +1,12 @@
 """Logs made by hand: segments of known records, for the tests of what reads them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rlite.engine.core.records import sealed
 from rlite.engine.persistence import manifest
+from rlite.engine.persistence.history import HistoryFiles
 from rlite.engine.persistence.manifest import Manifest
 from rlite.engine.persistence.segment import SIZE, Header
 
@@ -100,3 +101,10 @@ def kept(path: Path) -> list[bytes]:
 
 def joined(parts: Iterable[bytes]) -> bytes:
     return b"".join(parts)
+
+
+def chunks(files: HistoryFiles, offset: int) -> Iterator[bytes]:
+    """All of the stream from an offset to the end of what is written."""
+    files.seek(offset)
+    while data := files.read():
+        yield data

@@ -10,7 +10,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-from support.wire import Array, Bulk, ClosedError, NoReplyError, Reader, Reply, encode
+from support.wire import Array, Bulk, ClosedError, NoReplyError, Reader, Reply, encode, receive
 
 SECONDS = 10.0
 HISTORY = "5f0c" * 10
@@ -100,19 +100,7 @@ class Link:
         self._deadline = time.monotonic() + seconds
 
     def _more(self) -> bytes:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise NoReplyError(f"only {bytes(self._reader.buffer[:200])!r} came in time")
-        self.socket.settimeout(left)
-        try:
-            data = self.socket.recv(1 << 16)
-        except TimeoutError:
-            raise NoReplyError(f"only {bytes(self._reader.buffer[:200])!r} came in time") from None
-        except OSError:
-            data = b""
-        if not data:
-            raise ClosedError(bytes(self._reader.buffer))
-        return data
+        return receive(self.socket, self._reader.buffer, self._deadline, OSError)
 
 
 class RawReplica(Link):

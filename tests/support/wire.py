@@ -275,19 +275,26 @@ class Wire:
         return self._reader.next()
 
     def _receive(self) -> bytes:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise NoReplyError(f"only {bytes(self._reader.buffer[:200])!r} came in time")
-        self.socket.settimeout(left)
-        try:
-            data = self.socket.recv(1 << 16)
-        except TimeoutError:
-            raise NoReplyError(f"only {bytes(self._reader.buffer[:200])!r} came in time") from None
-        except ConnectionResetError:
-            data = b""
-        if not data:
-            raise ClosedError(bytes(self._reader.buffer))
-        return data
+        return receive(self.socket, self._reader.buffer, self._deadline, ConnectionResetError)
+
+
+def receive(connection: socket.socket, held: bytearray, deadline: float, ends: type[OSError]) -> bytes:
+    """What comes next, by a deadline (monotonic seconds). held: what has come before, for the error; ends:
+    what counts as the other side's end. Raises NoReplyError, ClosedError.
+    """
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise NoReplyError(f"only {bytes(held[:200])!r} came in time")
+    connection.settimeout(left)
+    try:
+        data = connection.recv(1 << 16)
+    except TimeoutError:
+        raise NoReplyError(f"only {bytes(held[:200])!r} came in time") from None
+    except ends:
+        data = b""
+    if not data:
+        raise ClosedError(bytes(held))
+    return data
 
 
 def parse(raw: bytes) -> Reply:

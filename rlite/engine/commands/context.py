@@ -253,11 +253,9 @@ class Context:
         1
     ]  # frees memory later, elsewhere
 
-    def new_replication_id(self, *, continues: bool = False) -> None:
-        """A new history begins. continues: with the data as they are, so that whoever has the former one up
-        to here may go on.
-        """
-        self.former_id, self.former_end = (self.replication_id, self.log.offset) if continues else ("", 0)
+    def new_replication_id(self) -> None:
+        """A new history begins, which continues none."""
+        self.former_id, self.former_end = "", 0
         self.replication_id = os.urandom(20).hex()
 
     def go_on_as(self, replication_id: str, offset: int) -> None:

@@ -18,6 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route as HttpRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from rlite.engine.addresses import host_port, is_loopback
 from rlite.engine.errors import CommandError
 from rlite.engine.http import guarding, keys, looking, problems, upstash
 from rlite.engine.http.api import Api
@@ -116,7 +117,7 @@ def let_in(api: Api, route: Route, http: HttpRequest) -> None:
         guarding.check_token(http.headers.get("authorization", ""), token)
         return
     local = http.scope.get("server") or ("", None)
-    if not guarding.is_loopback(local[0]):
+    if not is_loopback(local[0]):
         raise ProblemError(
             403, "NO_TOKEN_SET", "without http-token or requirepass the API serves this machine only"
         )
@@ -134,8 +135,7 @@ async def checked(route: Route, http: HttpRequest) -> Request:
         guarding.check_length(http.headers.get("content-length"))
         body = guarding.body_of(await received(http), route)
     peer = http.client
-    host = "" if peer is None else f"[{peer.host}]" if ":" in peer.host else peer.host
-    address = "" if peer is None else f"{host}:{peer.port}"
+    address = "" if peer is None else host_port(peer.host, peer.port)
     return Request(key, query, body, http.headers, address)
 
 

@@ -23,13 +23,6 @@ BAD_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 MAX_DEPTH_TEXT = "the body is nested too deep"
 
 
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def is_token(header: str, token: str) -> bool:
     """Whether an Authorization header carries the token; takes the same time whatever is wrong with it."""
     scheme, _, given = header.partition(" ")

@@ -36,8 +36,8 @@ class Shape:
     unordered: bool = False
 
 
-def offset_of(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 16):
+def offset_of(cursor: str, digits: int = 15) -> int:
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= digits):
         raise unprocessable("cursor must be one that an earlier part of this value gave")
     return int(cursor)
 
@@ -71,7 +71,7 @@ def score_value(text: bytes) -> float | str:
 
 def scanned(command: bytes) -> Callable[[bytes, str, int], tuple[Words, Callable[[Any], Page]]]:
     def read(key: bytes, cursor: str, count: int) -> tuple[Words, Callable[[Any], Page]]:
-        words = (command, key, b"%d" % offset_of_scan(cursor), b"COUNT", b"%d" % count)
+        words = (command, key, b"%d" % offset_of(cursor, 20), b"COUNT", b"%d" % count)
 
         def page(reply: Any) -> Page:
             there, items = reply
@@ -81,12 +81,6 @@ def scanned(command: bytes) -> Callable[[bytes, str, int], tuple[Words, Callable
         return words, page
 
     return read
-
-
-def offset_of_scan(cursor: str) -> int:
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= 20):
-        raise unprocessable("cursor must be one that an earlier part of this value gave")
-    return int(cursor)
 
 
 def read_stream(key: bytes, cursor: str, count: int) -> tuple[Words, Callable[[Any], Page]]:

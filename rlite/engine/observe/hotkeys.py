@@ -72,9 +72,3 @@ def hot_from(rates: Iterable[float]) -> float:
     if not ordered:
         return LEAST_RATE
     return max(LEAST_RATE, ordered[min(len(ordered) - 1, int(len(ordered) * PERCENTILE))])
-
-
-def reset(server: "Context") -> None:
-    """Forgets everything."""
-    for each in (server.hot_keys, *(loop.hot_keys for loop in server.loops)):
-        each.reset()

@@ -29,7 +29,7 @@ from rlite.engine.observe.metric_rows import LINK_ROWS, ROWS, Kind
 from rlite.engine.observe.slowlog import CommandLog
 from rlite.engine.observe.slowlog import Kind as LogKind
 from rlite.engine.observe.time_lines import TimeLines
-from rlite.engine.observe.typed_info import pairs
+from rlite.engine.observe.typed_info import parts
 from rlite.engine.version import RLITE_VERSION
 
 Sections = Mapping[str, Mapping[str, object]]
@@ -185,7 +185,7 @@ def of_databases(server: Context) -> Iterator[Metric]:
 def of_replicas(fields: Mapping[str, object]) -> Iterator[Metric]:
     """What INFO replication says of each replica, and of the link of one."""
     replicas = [
-        pairs(str(value)) for name, value in fields.items() if name.startswith("slave") and name[5:].isdigit()
+        parts(str(value)) for name, value in fields.items() if name.startswith("slave") and name[5:].isdigit()
     ]
     found = [(each, (each["ip"], each["port"], each["state"])) for each in replicas]
     for name, text, field in (

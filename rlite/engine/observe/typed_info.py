@@ -4,81 +4,57 @@ Pure functions over the text of single fields, so that they serve for any server
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-Typed = str | int | float | dict[str, "Typed"]
+Plain = str | int | float
+Typed = Plain | dict[str, Plain]
 
-INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})")
-DECIMAL = re.compile(r"-?[0-9]{1,18}\.[0-9]{1,18}")
+INTEGER = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
+DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+", re.ASCII)
 PERCENT = re.compile(r"(-?[0-9]{1,18}(?:\.[0-9]{1,18})?)%")
 # Names and identifiers, which may happen to look like numbers.
-TEXTS = frozenset({
-    "redis_version", "rlite_version", "valkey_version", "server_version", "redis_git_sha1", "redis_build_id",
-    "os", "gcc_version", "run_id", "master_replid", "master_replid2", "executable", "config_file",
-    "master_host", "ip", "name", "bind", "state", "addr",
-})  # fmt: skip
-# Fields whose text is a list of name=value.
-LISTS = re.compile(
-    r"db[0-9]+|slave[0-9]+|listener[0-9]+|cmdstat_.+|errorstat_.+|latency_percentiles_usec_.+|module|.+_distrib"
+TEXTS = re.compile(
+    r"(.*_)?(version|build_id|run_id|sha1|replid2?|host|ip|addr|name)|os|executable|config_file|bind|state",
+    re.ASCII,
 )
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.]*", re.ASCII)
 
 
-def typed(field: str, text: str) -> Typed:
-    """The value of one field.
-
-    >>> typed("db0", "keys=2,expires=0,avg_ttl=0")
-    {'keys': 2, 'expires': 0, 'avg_ttl': 0}
-    >>> typed("used_memory_peak_perc", "98.50%"), typed("redis_version", "7.4")
-    (98.5, '7.4')
-    """
-    if LISTS.fullmatch(field) and "=" in text:
-        return {name: typed(name, value) for name, value in pairs(text).items()}
-    if field in TEXTS:
-        return text
-    if INTEGER.fullmatch(text):
-        return int(text)
-    if DECIMAL.fullmatch(text):
-        return float(text)
-    if percent := PERCENT.fullmatch(text):
-        return float(percent[1])
-    return text
-
-
-def pairs(text: str) -> dict[str, str]:
-    """The parts of `a=1,b=2`. A part without an equals sign belongs to the value before it.
-
-    >>> pairs("name=tcp,bind=127.0.0.1,::1,port=6379")
-    {'name': 'tcp', 'bind': '127.0.0.1,::1', 'port': '6379'}
+def parts(text: str) -> dict[str, str]:
+    """The parts of a value like `ip=127.0.0.1,port=6380,state=online`; nothing where it is not one. A part
+    without an equals sign belongs to the value before it, as the addresses of a listener do.
     """
     found: dict[str, str] = {}
     last = ""
     for part in text.split(","):
-        name, equals, value = part.partition("=")
-        if equals:
-            last = name
-            found[name] = value
+        name, equals, said = part.partition("=")
+        if equals and NAME.fullmatch(name):
+            found[name], last = said, name
         elif last:
-            found[last] += "," + part
+            found[last] += f",{part}"
+        else:
+            return {}
     return found
+
+
+def plain(field: str, text: str) -> Plain:
+    """A number where it is one, else the words."""
+    if TEXTS.fullmatch(field):
+        return text
+    if INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if DECIMAL.fullmatch(text) else text
+
+
+def typed(field: str, text: str, *, percents: bool = True) -> Typed:
+    """The value of one field. percents: `98.50%` is a number too."""
+    inner = parts(text)
+    if inner:
+        return {name: plain(name, value) for name, value in inner.items()}
+    percent = PERCENT.fullmatch(text) if percents else None
+    return float(percent[1]) if percent else plain(field, text)
 
 
 def typed_section(fields: Mapping[str, object]) -> dict[str, Typed]:
     """The fields of one section."""
     return {name: typed(name, str(value)) for name, value in fields.items()}
-
-
-def parsed(lines: Iterable[str]) -> dict[str, dict[str, Typed]]:
-    """The text of INFO, line by line, as sections of fields; names of sections in lower case.
-
-    >>> parsed(["# Clients", "connected_clients:3", ""])
-    {'clients': {'connected_clients': 3}}
-    """
-    sections: dict[str, dict[str, Typed]] = {}
-    fields: dict[str, Typed] = {}
-    for line in map(str.strip, lines):
-        name, colon, text = line.partition(":")
-        if line.startswith("#"):
-            fields = sections.setdefault(line[1:].strip().lower(), {})
-        elif colon:
-            fields[name] = typed(name, text)
-    return sections

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from rlite.engine.client import request
 from rlite.engine.core.records import sealed
 from rlite.engine.persistence import manifest, segment
 from rlite.engine.persistence.manifest import Manifest
 from rlite.engine.persistence.rdb_shapes import type_of
 from rlite.engine.persistence.rdb_writing import RdbWriter
-from rlite.engine.persistence.rebuilding import commands_of, resp
+from rlite.engine.persistence.rebuilding import commands_of
 from rlite.engine.persistence.segment import Header
 from rlite.engine.persistence.snapshot_json import key_out, text_out
 from rlite.engine.persistence.snapshot_key import NO_LIMIT, SnapshotKey
@@ -80,10 +81,10 @@ class ToResp:
 
     def key(self, item: SnapshotKey) -> None:
         if item.db != self._database:
-            self._file.write(resp([b"SELECT", b"%d" % item.db]))
+            self._file.write(request(b"SELECT", b"%d" % item.db))
             self._database = item.db
         for command in commands_of(item, restore=self._restore, replace=self._replace):
-            self._file.write(resp(command))
+            self._file.write(request(*command))
         self.keys += 1
 
     def function(self, item: Function) -> None:
@@ -91,7 +92,7 @@ class ToResp:
         if code is None:
             left_out(self, "function libraries of a release candidate")
             return
-        self._file.write(resp([b"FUNCTION", b"LOAD", *([b"REPLACE"] if self._replace else []), code]))
+        self._file.write(request(b"FUNCTION", b"LOAD", *([b"REPLACE"] if self._replace else []), code))
 
     def finish(self) -> None:
         self._file.flush()
@@ -142,9 +143,9 @@ class ToLog:
 
     def key(self, item: SnapshotKey) -> None:
         for command in commands_of(item, restore=self._restore):
-            data = resp(command)
+            data = request(*command)
             if item.db != self._database:
-                data = resp([b"SELECT", b"%d" % item.db]) + data
+                data = request(b"SELECT", b"%d" % item.db) + data
                 self._database = item.db
             self._file.write(sealed(data, self._offset, self._ms, item.db, self.header.seed))
             self._offset += len(data)

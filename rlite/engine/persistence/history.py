@@ -20,8 +20,6 @@ from rlite.engine.persistence import segment
 from rlite.engine.persistence.segment import Header, HeaderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from rlite.engine.persistence.journal import Journal
 
 CHUNK = 256 * 1024  # bytes at a time: what is checked is still in the processor's cache when it is sent
@@ -188,12 +186,6 @@ class HistoryFiles:
                 self._go_on(following)
             elif why != "given":
                 return b""
-
-    def chunks(self, offset: int) -> "Iterator[bytes]":
-        """All from an offset to the end of what is written. Raises as `read`."""
-        self.seek(offset)
-        while data := self.read():
-            yield data
 
     def _following(self) -> int | None:
         """The place of the next segment that was written to: the one that is being read is complete then."""

@@ -115,8 +115,3 @@ def group_commands(key: bytes, name: bytes, group: Group) -> Iterator[Command]:
             b"XCLAIM", key, name, pending.consumer.name, b"0", text_of(id_), b"TIME",
             b"%d" % pending.delivered_at, b"RETRYCOUNT", b"%d" % pending.count, b"JUSTID", b"FORCE",
         ]  # fmt: skip
-
-
-def resp(command: Sequence[bytes]) -> bytes:
-    """A command as a client sends it."""
-    return b"*%d\r\n" % len(command) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in command)

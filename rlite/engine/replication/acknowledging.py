@@ -6,8 +6,8 @@ noted as they come about, and looked up once the files are that far. Used by the
 
 from collections import deque
 
+from rlite.engine.client import request
 from rlite.engine.commands.context import Context
-from rlite.engine.replication.channel import request
 
 MOST_NOTED = 1024  # a disk that is so many notes behind makes the rest wait for the last of these
 
@@ -32,7 +32,7 @@ class Acknowledging:
         fact: list[bytes | str | int] = ["REPLCONF", "ACK", offset]
         if self._is_whole() and (on_disk := self.on_disk()) >= 0:
             fact += ["FACK", on_disk]
-        return request(tuple(fact))
+        return request(*fact)
 
     def _is_whole(self) -> bool:
         """Whether the files hold the data: a log that has just begun is of no use without its base."""

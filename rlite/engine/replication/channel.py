@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Self
 
+from rlite.engine.addresses import host_port
+from rlite.engine.client import request
 from rlite.engine.errors import RliteError
 
 LONGEST_LINE = 64 * 1024  # of what the master says outside the stream
@@ -108,7 +110,8 @@ class Channel:
         self.last_io = time.monotonic()
         self.address = self.local_address = ""
         with contextlib.suppress(OSError):  # it may be lost already, which the first word will show
-            self.address, self.local_address = _shown(peer.getpeername()), _shown(peer.getsockname())
+            self.address = host_port(*peer.getpeername()[:2])
+            self.local_address = host_port(*peer.getsockname()[:2])
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __enter__(self) -> Self:
@@ -185,7 +188,7 @@ class Channel:
 
     def send(self, *commands: tuple[bytes | str | int, ...]) -> None:
         """Sends commands, all of them. Raises LinkError, EndedError."""
-        self._unsent += b"".join(map(request, commands))
+        self._unsent += b"".join(request(*words) for words in commands)
         until = time.monotonic() + self._timeout()
         while not self._flush():
             if not _poll(self._socket, self._wake, select.POLLOUT, until):
@@ -211,18 +214,3 @@ class Channel:
                 raise LinkError("lost", f"the connection to the master broke: {_reason(fault)}") from None
             self._unsent = self._unsent[n:]
         return True
-
-
-def request(words: tuple[bytes | str | int, ...]) -> bytes:
-    """A command as clients send it."""
-    parts = [
-        word if isinstance(word, bytes) else str(word).encode("utf-8", "surrogateescape") for word in words
-    ]
-    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
-
-
-def _shown(address: object) -> str:
-    with contextlib.suppress(TypeError, IndexError):
-        host, port = address[0], address[1]  # type: ignore[index]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return ""

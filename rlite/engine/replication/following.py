@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlite.engine import errors
+from rlite.engine.addresses import host_port
 from rlite.engine.commands import blocking
 from rlite.engine.commands.context import Context
 from rlite.engine.replication.full_sync import start_stream
@@ -33,7 +34,7 @@ class Master(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 class Following:
